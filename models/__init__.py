@@ -1,0 +1,15 @@
+"""Rows and their rules. Nothing here knows of requests, schemas or status codes."""
+
+from .base import connect, database
+from .dog import Dog
+from .errors import Conflict, NotFound, Stale
+from .rate_limit import RateLimit
+from .session import Session
+from .user import Picture, User
+
+MODELS = (User, Session, Dog, RateLimit)
+
+__all__ = [
+    "MODELS", "Conflict", "Dog", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
+    "connect", "database",
+]  # fmt: skip

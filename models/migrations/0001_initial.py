@@ -1,0 +1,91 @@
+"""Accounts, sessions, dogs and the counters of the limits."""
+
+from peewee import (
+    SQL,
+    BigAutoField,
+    BlobField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    SmallIntegerField,
+    SqliteDatabase,
+    TextField,
+)
+
+
+def up(migrator, db):
+    # SQLite would otherwise give a deleted row's id to the next one: an old URL or ETag would name a stranger.
+    never_again = [SQL("AUTOINCREMENT")] if isinstance(db, SqliteDatabase) else []
+
+    class Row(Model):
+        id = BigAutoField(constraints=[*never_again])
+
+        class Meta:
+            database = db
+            legacy_table_names = False
+
+    class User(Row):
+        username = CharField(max_length=40)
+        username_key = TextField(unique=True)
+        email = CharField(max_length=254, unique=True)
+        password_hash = CharField(max_length=60)
+        image = CharField(max_length=64)
+        image_width = SmallIntegerField()
+        image_height = SmallIntegerField()
+        image_has_double = BooleanField()
+        image_is_default = BooleanField()
+        created_at = DateTimeField()
+
+        class Meta:
+            table_name = "users"
+
+    class Session(Row):
+        key_hash = BlobField(unique=True)
+        user = ForeignKeyField(User, on_delete="CASCADE")
+        remember = BooleanField()
+        created_at = DateTimeField()
+        used_at = DateTimeField()
+        expires_at = DateTimeField(index=True)
+
+        class Meta:
+            table_name = "sessions"
+
+    class Dog(Row):
+        name = CharField(max_length=80)
+        name_key = TextField()
+        owner = CharField(max_length=80)
+        owner_key = TextField()
+        breed = CharField(max_length=80)
+        breed_key = TextField()
+        version = IntegerField()
+        created_at = DateTimeField()
+        user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+
+        class Meta:
+            table_name = "dogs"
+            indexes = (
+                (("name_key", "id"), False),
+                (("owner_key", "id"), False),
+                (("breed_key", "id"), False),
+                (("created_at", "id"), False),
+                (("user_id", "id"), False),
+            )
+
+    class RateLimit(Model):
+        key = TextField(primary_key=True)
+        count = IntegerField()
+        expires_at = DateTimeField(index=True)
+
+        class Meta:
+            database = db
+            table_name = "rate_limits"
+
+    db.create_tables([User, Session, Dog, RateLimit])
+
+
+def down(migrator, db):
+    for table in ("rate_limits", "dogs", "sessions", "users"):
+        migrator.migrate(migrator.drop_table(table))

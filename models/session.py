@@ -1,0 +1,93 @@
+"""Login sessions. A session is a row: delete it, and every copy of its cookie is worthless."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+import peewee
+
+from .base import Model, MomentField, database, now
+from .errors import NotFound
+from .user import User
+
+REMEMBERED = timedelta(days=30)
+IDLE = timedelta(hours=24)
+# How old the note of the last use may grow, so that most reads write nothing.
+NOTED = timedelta(minutes=5)
+
+
+def hash_of(key: str) -> bytes:
+    """What is stored of a key. The key is 256 random bits, so a fast hash is enough (OWASP, Session Management)."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+class Session(Model):
+    """One login of one user. `key` is known only to the code that opened it and to the client."""
+
+    key_hash = peewee.BlobField(unique=True)
+    user = peewee.ForeignKeyField(User, on_delete="CASCADE", backref="sessions")
+    remember = peewee.BooleanField()
+    created_at = MomentField(default=now)
+    used_at = MomentField(default=now)
+    expires_at = MomentField(index=True)
+
+    key: str | None = None
+
+    class Meta:
+        table_name = "sessions"
+
+    @classmethod
+    def open(cls, user: User, remember: bool = False) -> Session:
+        """Start a session of a user. Raises `NotFound` where the account or its password has just changed.
+
+        The password was checked some time ago, so it is compared once more in the transaction of the insert:
+        no session opened by an old password outlives its change.
+        """
+        key = secrets.token_urlsafe(32)
+        started = now()
+        with database.atomic():
+            if user.locked().password_hash != user.password_hash:
+                raise NotFound("The password has just been changed")
+            cls.delete().where(cls.expires_at <= started).execute()
+            session = cls.create(
+                key_hash=hash_of(key),
+                user=user,
+                remember=remember,
+                created_at=started,
+                used_at=started,
+                expires_at=started + (REMEMBERED if remember else IDLE + NOTED),
+            )
+        session.key = key
+        user.session = session
+        return session
+
+    @classmethod
+    def find(cls, key: str) -> Session | None:
+        """The live session with this key, with its user, by one query; its use is noted."""
+        session = cls.select(cls, User).join(User).where(cls.key_hash == hash_of(key), cls.expires_at > now()).first()
+        if session is not None:
+            session.user.session = session
+            session.note_use()
+        return session
+
+    def note_use(self) -> None:
+        """Note that it is in use, at most once in `NOTED`."""
+        moment = now()
+        if moment - self.used_at < NOTED:
+            return
+        self.used_at = moment
+        if not self.remember:
+            self.expires_at = moment + IDLE + NOTED
+        Session.update(used_at=self.used_at, expires_at=self.expires_at).where(Session.id == self.id).execute()
+
+    def end(self) -> None:
+        """End it, here and everywhere."""
+        self.delete_instance()
+
+    def change_password(self, password_hash: str) -> None:
+        """Set the user's password and end every other session of that user. Raises `NotFound`."""
+        with database.atomic():
+            self.user.change(password_hash=password_hash)
+            Session.delete().where(Session.user == self.user, Session.id != self.id).execute()

@@ -1,0 +1,12 @@
+"""How texts are compared: without regard to case, in every script."""
+
+import unicodedata
+
+
+def fold(text: str) -> str:
+    """The form that all spellings of a text share, whatever their case.
+
+    Source: the Unicode Standard, section 3.13, canonical caseless matching. It is done here and not by the
+    database, so that SQLite (which folds only ASCII) and PostgreSQL (which asks its locale) find and sort alike.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

@@ -1,0 +1,174 @@
+"""Accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import peewee
+from flask_login import UserMixin
+
+from .base import Model, MomentField, database, now
+from .errors import Conflict, NotFound
+from .text import fold
+
+if TYPE_CHECKING:
+    from .session import Session
+
+TAKEN = {
+    "username": "A user with that name already exists",
+    "email": "A user with that email already exists",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored profile picture: the name of its file, and its size in CSS pixels."""
+
+    image: str
+    width: int
+    height: int
+    has_double: bool
+    is_default: bool
+
+    @property
+    def double(self) -> str | None:
+        """The name of the file of twice the size, where there is one."""
+        return self.image.replace(".", "_2x.") if self.has_double else None
+
+    @property
+    def files(self) -> list[str]:
+        """The names of all its files."""
+        return [name for name in (self.image, self.double) if name]
+
+
+class User(Model, UserMixin):
+    """An account. `session` is the session it came by, where it came by one."""
+
+    username = peewee.CharField(max_length=40)
+    username_key = peewee.TextField(unique=True)
+    email = peewee.CharField(max_length=254, unique=True)
+    password_hash = peewee.CharField(max_length=60)
+    image = peewee.CharField(max_length=64)
+    image_width = peewee.SmallIntegerField()
+    image_height = peewee.SmallIntegerField()
+    image_has_double = peewee.BooleanField()
+    image_is_default = peewee.BooleanField()
+    created_at = MomentField(default=now)
+
+    session: Session | None = None
+
+    class Meta:
+        table_name = "users"
+
+    def get_id(self) -> str:
+        """What the login cookie holds: the key of the session, never the id of the user."""
+        if self.session is None or self.session.key is None:
+            raise ValueError("this user came by no session that was just opened")
+        return self.session.key
+
+    @property
+    def picture(self) -> Picture:
+        """The profile picture."""
+        return Picture(self.image, self.image_width, self.image_height, self.image_has_double, self.image_is_default)
+
+    @classmethod
+    def register(cls, username: str, email: str, password_hash: str, picture: Picture) -> User:
+        """Insert an account. Raises `Conflict` where the name or the address is taken."""
+        with unique(username=username, email=email):
+            return cls.create(
+                username=username,
+                username_key=fold(username),
+                email=email,
+                password_hash=password_hash,
+                **columns_of(picture),
+            )
+
+    @classmethod
+    def find(cls, user_id: int) -> User:
+        """The account with this id. Raises `NotFound`."""
+        user = cls.get_or_none(cls.id == user_id)
+        if user is None:
+            raise NotFound("There is no user with this id")
+        return user
+
+    @classmethod
+    def named(cls, username: str | None = None, email: str | None = None) -> User | None:
+        """The account with this name, or address, or (where both are given) with both."""
+        wanted = []
+        if username is not None:
+            wanted.append(cls.username_key == fold(username))
+        if email is not None:
+            wanted.append(cls.email == email)
+        return cls.get_or_none(*wanted) if wanted else None
+
+    @classmethod
+    def all_picture_files(cls) -> Iterator[str]:
+        """The names of the files of all pictures."""
+        for user in cls.select().iterator():
+            yield from user.picture.files
+
+    def change(self, picture: Picture | None = None, **fields: Any) -> Picture | None:
+        """Change the given fields, and return the picture that the given one replaces.
+
+        Raises `Conflict` where a new name or address is taken, `NotFound` when the account has just been deleted.
+        """
+        if "username" in fields:
+            fields["username_key"] = fold(fields["username"])
+        if picture:
+            fields |= columns_of(picture)
+        with unique(self, **fields):
+            before = self.locked()
+            if fields:
+                User.update(**fields).where(User.id == self.id).execute()
+        for name, value in fields.items():
+            setattr(self, name, value)
+        return before.picture if picture else None
+
+    def erase(self) -> Picture:
+        """Delete the account with its dogs and sessions, and return its picture. Raises `NotFound`."""
+        with database.atomic():
+            before = self.locked()
+            before.delete_instance()
+        return before.picture
+
+    def locked(self) -> User:
+        """This account as it stands, held still until the end of the transaction. Raises `NotFound`."""
+        query = User.select().where(User.id == self.id)
+        if database.for_update:
+            query = query.for_update()
+        user = query.first()
+        if user is None:
+            raise NotFound("This account has been deleted")
+        return user
+
+
+def columns_of(picture: Picture) -> dict[str, Any]:
+    """The columns that a picture is kept in."""
+    return {
+        "image": picture.image,
+        "image_width": picture.width,
+        "image_height": picture.height,
+        "image_has_double": picture.has_double,
+        "image_is_default": picture.is_default,
+    }
+
+
+@contextmanager
+def unique(user: User | None = None, username: str | None = None, email: str | None = None, **_: Any) -> Iterator[None]:
+    """One transaction that turns the database's refusal of a duplicate into `Conflict`."""
+    try:
+        with database.atomic():
+            yield
+    except peewee.IntegrityError as error:
+        others = User.id != (user.id if user else 0)
+        taken = []
+        if username and User.select().where(others, User.username_key == fold(username)).exists():
+            taken.append("username")
+        if email and User.select().where(others, User.email == email).exists():
+            taken.append("email")
+        if not taken:  # pragma: no cover - the holder of the name was deleted within these microseconds
+            raise
+        raise Conflict({field: TAKEN[field] for field in taken}) from error
