@@ -1,0 +1,18 @@
+"""What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
+
+from .dog import DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from .user import (
+    LoginSchema,
+    NewPasswordSchema,
+    OwnUserSchema,
+    PasswordSchema,
+    PictureUploadSchema,
+    ProfileChangeSchema,
+    RegisterSchema,
+    UserSchema,
+)
+
+__all__ = [
+    "DogChangeSchema", "DogQuerySchema", "DogSchema", "LoginSchema", "NewDogSchema", "NewPasswordSchema",
+    "OwnUserSchema", "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
+]  # fmt: skip

@@ -1,0 +1,123 @@
+"""The kinds of values that our schemas are made of."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from marshmallow import ValidationError, fields, validate
+from marshmallow.experimental.context import Context
+
+# Marks that turn the direction of the text around them, so that one name can look like another
+# (Unicode Technical Report 36, section 3.6, "Bidirectional Text Spoofing").
+BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+MAX_ID = 2**63 - 1
+
+
+def refuse_control_characters(text: str) -> None:
+    """Raise `ValidationError` where a text holds a control character, a line break, or half a surrogate pair."""
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+        raise ValidationError("Take out the control characters and line breaks.")
+
+
+class Text(fields.String):
+    """A text in one line, trimmed, of `low` to `high` characters."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        length = validate.Length(low, high, error=f"Use {low} to {high} characters.")
+        super().__init__(validate=[length, refuse_control_characters], **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).strip()
+
+
+class Username(Text):
+    """A name to log in with: 1 to 40 characters after NFKC and trimming, kept in the case it was typed in."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(1, 40, **kwargs)
+        self.validators.append(self.refuse_bidirectional)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return unicodedata.normalize("NFKC", super()._deserialize(value, *args, **kwargs)).strip()
+
+    @staticmethod
+    def refuse_bidirectional(text: str) -> None:
+        """Raise `ValidationError` where the name holds a mark that turns the direction of the text."""
+        if not BIDIRECTIONAL.isdisjoint(text):
+            raise ValidationError("Take out the marks that change the direction of the text.")
+
+
+class Email(fields.String):
+    """An address that could exist (RFC 5321, RFC 6531), in lower case, of at most 254 characters."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs).strip()
+        try:
+            # The test environment is what lets `.test` domains in, which developers use.
+            checked = validate_email(text, check_deliverability=False, test_environment=True)
+        except (EmailNotValidError, UnicodeError):
+            raise ValidationError("This is not an e-mail address. Write one like anna@example.com.") from None
+        address = checked.normalized.lower()
+        if len(address) > 254:
+            raise ValidationError("Use at most 254 characters.")
+        return address
+
+
+class Password(fields.String):
+    """A new password: 8 to 256 characters of any kind (NIST SP 800-63B, section 3.1.1.2)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        length = validate.Length(8, 256, error="Use 8 to 256 characters.")
+        super().__init__(validate=length, load_only=True, **kwargs)
+
+
+class KnownPassword(fields.String):
+    """A password to compare with the stored one: of any length that a stored one can have."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        length = validate.Length(1, 256, error="Use 1 to 256 characters.")
+        super().__init__(required=True, validate=length, load_only=True, **kwargs)
+
+
+class Upload(fields.Field):
+    """A picture, as a file of a multipart form. Load it within `Context({"render": ...})`.
+
+    `render` makes of its stream what the field gives, or raises `ValueError` with what is wrong with it.
+    """
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(value, "stream"):
+            raise ValidationError("Send a picture here, as a file of a multipart form.")
+        try:
+            return Context.get()["render"](value.stream)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Whole(fields.Integer):
+    """A whole number, in plain digits."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,4000}", value):
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class Id(Whole):
+    """An id to look for. A number that no database holds becomes 0, the id of nothing."""
+
+    def _validated(self, value: Any) -> int:
+        number = super()._validated(value)
+        return number if 0 <= number <= MAX_ID else 0
+
+
+class Moment(fields.Field):
+    """A moment in UTC, as RFC 3339 writes it."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
