@@ -1,0 +1,93 @@
+"""Who are you: a session by its cookie, or by its key as a bearer token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, request, session
+from flask_login import LoginManager, current_user, login_user, logout_user
+
+from models import Dog, NotFound, Session, User
+
+from .errors import Forbidden, Unauthorized
+
+WRONG_LOGIN = "Username or Password is incorrect"
+
+
+def init_app(app: Flask) -> None:
+    """Let Flask-Login find the user of a request.
+
+    Its own `init_app` would add the hooks of its remember cookie, which can't be ended on the server. Ours is the
+    session's own cookie with a longer life.
+    """
+    manager = LoginManager()
+    manager.session_protection = None  # the key is secret enough, and phones change their address all the time
+    manager.user_loader(user_of_cookie)
+    manager.request_loader(user_of_request)
+    app.login_manager = manager  # type: ignore[attr-defined]
+
+
+def bearer_token() -> str | None:
+    """The token of the Authorization header (RFC 6750, section 2.1), or None where it holds none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def user_of_cookie(key: str) -> User | None:
+    """The user of the session that the cookie names; a bearer token, good or bad, speaks instead of the cookie."""
+    token = bearer_token()
+    found = Session.find(key if token is None else token)
+    return found.user if found else None
+
+
+def user_of_request(_: Any) -> User | None:
+    """The user of the bearer token, where no cookie names a session."""
+    token = bearer_token()
+    found = Session.find(token) if token else None
+    return found.user if found else None
+
+
+def require_login() -> User:
+    """The user of this request. Raises `Unauthorized`."""
+    if current_user.is_authenticated:
+        return current_user._get_current_object()
+    if bearer_token() is not None:
+        raise Unauthorized("This token is wrong or has ended")
+    raise Unauthorized
+
+
+def require_session() -> Session:
+    """The session of this request. Raises `Unauthorized`."""
+    found = require_login().session
+    if found is None:
+        raise Unauthorized
+    return found
+
+
+def require_owner(dog: Dog) -> Dog:
+    """The dog that was found, where it belongs to the user of this request. Raises `Forbidden`."""
+    if dog.user_id != require_login().id:
+        raise Forbidden("This dog belongs to another user")
+    return dog
+
+
+def log_in(user: User, remember: bool = False) -> User:
+    """Open a session for this user and name it in the cookie. Raises `Unauthorized` where the password just changed."""
+    end_session()
+    try:
+        Session.open(user, remember)
+    except NotFound:
+        raise Unauthorized(WRONG_LOGIN) from None
+    login_user(user)
+    for note in ("_id", "_fresh"):
+        session.pop(note)  # of the browser and the address, and of use only to Flask-Login's remember cookie
+    session.permanent = remember
+    return user
+
+
+def end_session() -> None:
+    """End the session of this request, on the server and in the browser, where there is one."""
+    if current_user.is_authenticated:
+        current_user.session.end()
+    logout_user()
+    session.clear()

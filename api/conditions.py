@@ -1,0 +1,16 @@
+"""Conditional writes (RFC 9110, section 13.1.1): change it only if it is still what I have seen."""
+
+from __future__ import annotations
+
+from flask import request
+
+from models import Dog, Stale
+
+
+def version_to_match(dog: Dog) -> int | None:
+    """The version that a write must find, or None where the client did not ask. Raises `Stale`."""
+    if "If-Match" not in request.headers or "*" in request.if_match:
+        return None
+    if not request.if_match.is_strong(dog.etag):
+        raise Stale("This dog has been changed since you read it")
+    return dog.version

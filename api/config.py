@@ -1,0 +1,223 @@
+"""Every setting once: its name, default, check and meaning. Read from the environment and a `.env` file at start."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ConfigError(ValueError):
+    """A bad setting. Its text is one line: the setting, what is wrong with it, and an example."""
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A check: a whole number within these bounds."""
+
+    def check(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"it must be a whole number from {low} to {high}")
+        return int(text)
+
+    return check
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A check: one of these words, in any case."""
+
+    def check(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"it must be {' or '.join(choices)}")
+
+    return check
+
+
+def boolean(text: str) -> bool:
+    """A check: `true` or `false`."""
+    return one_of("true", "false")(text) == "true"
+
+
+def host(text: str) -> str:
+    """A check: a host name or address to listen on."""
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
+        raise ValueError("it must be a host name or an IP address, without a scheme or a port")
+    return text
+
+
+def origin(text: str) -> str:
+    """A check: scheme, host and port of a web page, as browsers write it (RFC 6454)."""
+    parts = urlsplit(text)
+    try:
+        known_port = parts.port is None or parts.port > 0
+    except ValueError:
+        known_port = False
+    if (
+        not known_port
+        or parts.scheme not in ("http", "https")
+        or not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]+)?", text.lower())
+    ):
+        raise ValueError("it must be http:// or https://, a host, and a port where one is needed, and nothing more")
+    default = ":443" if parts.scheme == "https" else ":80"
+    return text.lower().removesuffix(default)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """A check: origins between commas. `*` is refused: with cookies it would let every site in."""
+    if "*" in text:
+        raise ValueError("* would let every web site act as your users; name each origin")
+    return tuple(origin(item.strip().rstrip("/")) for item in text.split(",") if item.strip())
+
+
+def secret(text: str) -> str:
+    """A check: a key that nobody guesses."""
+    if len(text) < 32 or len(set(text)) < 8:
+        raise ValueError("it must have at least 32 characters that nobody can guess")
+    return text
+
+
+def database_url(text: str) -> str:
+    """A check: a database URL. A relative SQLite path is taken from the project's folder."""
+    if not re.match(r"[a-z0-9+]+://", text):
+        raise ValueError("it must be a URL")
+    name = text.removeprefix("sqlite:///")
+    if name.startswith(":memory:"):
+        raise ValueError("a database in memory would be another one in every thread")
+    if name == text or name.startswith("/"):
+        return text
+    return f"sqlite:///{ROOT / name}"
+
+
+def uploads_url(text: str) -> str:
+    """A check: a folder. A relative one is taken from the project's folder."""
+    if "://" in text:
+        raise ValueError("it must be a folder; other stores are not supported yet")
+    return str(ROOT / text)
+
+
+def limits_url(text: str) -> str:
+    """A check: where the counts of the limits are kept."""
+    if not re.match(r"(database://$|memory://$|rediss?://.)", text):
+        raise ValueError("it must be database:// or a redis:// URL")
+    return text
+
+
+def setting(default: Any, check: Callable[[str], Any], meaning: str, example: str = "") -> Any:
+    """A field of `Config`. `example` stands in the error where the default would not help."""
+    return field(default=default, metadata={"check": check, "meaning": meaning, "example": example or default})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings. Flask's own configuration takes them over by their names."""
+
+    HOST: str = setting("127.0.0.1", host, "The address that `python run.py` listens on.")
+    PORT: int = setting("8000", whole(1, 65535), "The port that `python run.py` listens on.")
+    DATABASE_URL: str = setting(
+        "sqlite:///dogs.sqlite", database_url, "Where the rows are kept: any peewee database URL."
+    )
+    UPLOADS_URL: str = setting("uploads", uploads_url, "The folder that the pictures are kept in.")
+    SECRET_KEY: str = setting(
+        "", secret, "Signs the cookies. Made once and kept in `instance/secret_key` when not set.",
+        example="the output of: python -c 'import secrets; print(secrets.token_hex(32))'",
+    )  # fmt: skip
+    CORS_ORIGINS: tuple[str, ...] = setting(
+        "http://localhost:3000,http://localhost:5173", origins, "The origins whose pages may use the API."
+    )
+    PUBLIC_URL: str = setting(
+        "", origin,
+        "How browsers reach this server; `http://localhost:<PORT>` when not set. With https, cookies are `Secure`.",
+        example="https://api.example.com",
+    )  # fmt: skip
+    SESSION_COOKIE_SAMESITE: str = setting(
+        "Lax", one_of("Lax", "Strict", "None"), "When browsers send the cookie. `None` needs an https `PUBLIC_URL`."
+    )
+    BCRYPT_LOG_ROUNDS: int = setting("12", whole(4, 18), "The cost of hashing a password, 10 or more.")
+    RATELIMIT_ENABLED: bool = setting("true", boolean, "Whether logins and registrations are limited.")
+    RATELIMIT_STORAGE_URI: str = setting(
+        "database://", limits_url, "Where the limits are counted: `database://` or `redis://...`."
+    )
+    TRUSTED_PROXIES: int = setting("0", whole(0, 9), "How many proxies stand in front of this server.")
+    WEB_CONCURRENCY: int = setting(
+        "", whole(1, 256), "Worker processes. As many as there are cores when not set.", example="2"
+    )
+    LOG_FORMAT: str = setting("text", one_of("text", "json"), "How log lines are written: `text` or `json`.")
+    LOG_LEVEL: str = setting(
+        "info", one_of("debug", "info", "warning", "error"), "The least severe line that is logged."
+    )
+    TESTING: bool = False
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, Any] | None = None) -> Config:
+        """Check the settings from `.env`, the environment and `overrides`, the later winning.
+
+        `TESTING` comes from `overrides` alone, so that no stray variable can weaken a server.
+        Raises `ConfigError` with one line that never holds a secret's value.
+        """
+        overrides = dict(overrides or {})
+        testing = bool(overrides.pop("TESTING", False))
+        names = {item.name for item in fields(cls)} - {"TESTING"}
+        for name in overrides.keys() - names:
+            raise ConfigError(f"{name}: there is no such setting")
+        given = {**dotenv_values(ROOT / ".env"), **os.environ, **overrides}
+        values = {
+            item.name: read(item.name, given.get(item.name), item.default, item.metadata)
+            for item in fields(cls)
+            if item.name != "TESTING"
+        }
+        values["PUBLIC_URL"] = values["PUBLIC_URL"] or f"http://localhost:{values['PORT']}"
+        values["WEB_CONCURRENCY"] = values["WEB_CONCURRENCY"] or os.cpu_count() or 1
+        values["SECRET_KEY"] = values["SECRET_KEY"] or kept_secret(ROOT / "instance" / "secret_key")
+        config = cls(**values, TESTING=testing)
+        if config.SESSION_COOKIE_SAMESITE == "None" and not config.IS_HTTPS:
+            raise ConfigError(
+                "SESSION_COOKIE_SAMESITE: browsers take None only over https. "
+                "Set PUBLIC_URL to an https address too, for example https://api.example.com"
+            )
+        if config.BCRYPT_LOG_ROUNDS < 10 and not testing:
+            raise ConfigError("BCRYPT_LOG_ROUNDS: below 10, stolen hashes are cracked too fast. For example: 12")
+        return config
+
+    @property
+    def IS_HTTPS(self) -> bool:  # noqa: N802 - Flask's configuration takes names in capitals
+        """Whether browsers reach this server over TLS."""
+        return self.PUBLIC_URL.startswith("https:")
+
+
+def read(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+    """One setting, checked. An empty one counts as not set; None where only `Config.load` knows the default."""
+    text = ",".join(given) if isinstance(given, list | tuple) else str("" if given is None else given).strip()
+    try:
+        return metadata["check"](text or default) if text or default else None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}. For example: {metadata['example']}") from None
+
+
+def kept_secret(path: Path) -> str:
+    """The key in this file, made at the first call. Two first starts at once end up with one key."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not path.exists():
+            fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another start was first, and then its key is the key
+                os.link(fresh, path)
+            fresh.unlink()
+        return secret(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the file does not hold a key"
+        raise ConfigError(f"SECRET_KEY: {path} can't be used ({reason}). Set SECRET_KEY or mend that file") from None

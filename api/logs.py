@@ -1,0 +1,102 @@
+"""The log: one line a request, to standard error, as text or JSON. Never a password, token, cookie or e-mail."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, has_request_context, request
+
+log = logging.getLogger("kennel")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+EMAIL = re.compile(r"[^\s'\"<>()=,;:]+@[^\s'\"<>()=,;:]+")
+
+
+def init_app(app: Flask) -> None:
+    """Send the log to standard error, give each request its id, and log its line."""
+    set_up(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"])
+    app.before_request(note_start)
+    app.after_request(log_line)
+
+
+def set_up(log_format: str, level: str) -> None:
+    """Give our log one handler that writes in this format."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    log.handlers = [handler]
+    log.setLevel(level.upper())
+    log.propagate = False
+
+
+def note_start() -> None:
+    """Note when the request came, and the id that it goes by: the client's own where it is a good one."""
+    g.started = time.perf_counter()
+    wished = request.headers.get("X-Request-ID", "")
+    g.request_id = wished if REQUEST_ID.fullmatch(wished) else uuid.uuid4().hex
+
+
+def log_line(response: Response) -> Response:
+    """Log the request, by its route and not by its path or query, which hold what users typed."""
+    response.headers["X-Request-ID"] = g.request_id
+    log.info("", extra={"facts": {
+        "method": request.method,
+        "route": str(request.url_rule or "(no route)"),
+        "status": response.status_code,
+        "ms": round((time.perf_counter() - g.started) * 1000, 1),
+        "user": getattr(g.get("_login_user"), "id", None),
+    }})  # fmt: skip
+    return response
+
+
+def facts_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a line says."""
+    facts = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+    facts |= {"level": record.levelname.lower(), "message": record.getMessage(), **getattr(record, "facts", {})}
+    if has_request_context() and "request_id" in g:
+        facts["request_id"] = g.request_id
+    if record.exc_info:
+        facts["exception"] = scrubbed(logging.Formatter().formatException(record.exc_info))
+    return {name: fact for name, fact in facts.items() if fact not in (None, "")}
+
+
+def scrubbed(text: str) -> str:
+    """An exception's text without e-mail addresses and without what this request sent as a secret."""
+    for secret in sorted(secrets_of_request(), key=len, reverse=True):
+        text = text.replace(secret, "[secret]")
+    return EMAIL.sub("[e-mail]", text)
+
+
+def secrets_of_request() -> set[str]:
+    """What must not be logged of this request: passwords, cookies, tokens."""
+    if not has_request_context():
+        return set()
+    texts = [*request.cookies.values(), request.headers.get("Authorization", "").rpartition(" ")[2]]
+    texts += [value for name, value in g.get("body", {}).items() if "password" in name]
+    return {text for text in texts if isinstance(text, str) and text}
+
+
+class TextFormatter(logging.Formatter):
+    """Lines for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and below it the exception, where there is one."""
+        facts = facts_of(record)
+        start = f"{facts.pop('time')} {facts.pop('level').upper()} {facts.pop('message', '')}".rstrip()
+        exception = facts.pop("exception", None)
+        line = " ".join([start, *(f"{name}={fact}" for name, fact in facts.items())])
+        return f"{line}\n{exception}" if exception else line
+
+
+class JsonFormatter(logging.Formatter):
+    """Lines for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object."""
+        return orjson.dumps(facts_of(record)).decode()

@@ -1,0 +1,1 @@
+"""The resources: one class for each URL, one method for each verb."""

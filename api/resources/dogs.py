@@ -1,0 +1,73 @@
+"""Dogs: anyone may look; who creates one may change it."""
+
+from __future__ import annotations
+
+from models import Dog
+from schemas import DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+
+from ..auth import require_login, require_owner
+from ..conditions import version_to_match
+from ..paging import paginate
+from .base import Resource, gives, takes
+
+SORTS = {
+    "id": Dog.id,
+    "name": Dog.name_key,
+    "breed": Dog.breed_key,
+    "owner": Dog.owner_key,
+    "created_at": Dog.created_at,
+}
+
+
+class DogList(Resource):
+    """`/api/v1/dogs`"""
+
+    public = {"GET"}
+
+    @gives(DogSchema)
+    @takes(DogQuerySchema, "query")
+    def get(self, query):
+        """List dogs, a page at a time: all of them, those with these texts, or your own."""
+        filters = {name: query[name] for name in ("q", "name", "owner", "breed", "user_id") if name in query}
+        dogs = Dog.search(**filters)
+        if query["mine"]:
+            dogs = dogs.where(Dog.user == require_login())
+        return paginate(dogs, SORTS, query)
+
+    @gives(DogSchema, 201)
+    @takes(NewDogSchema)
+    def post(self, fields):
+        """Add a dog."""
+        user = require_login()
+        return Dog.add(user, **{"owner": user.username, **fields})
+
+
+class DogItem(Resource):
+    """`/api/v1/dogs/<id>`"""
+
+    public = {"GET"}
+
+    @gives(DogSchema)
+    def get(self, dog_id):
+        """Show a dog."""
+        return Dog.find(dog_id)
+
+    @gives(DogSchema)
+    @takes(NewDogSchema)
+    def put(self, fields, dog_id):
+        """Replace all fields of your dog."""
+        dog = require_owner(Dog.find(dog_id))
+        return dog.change({"owner": require_login().username, **fields}, version_to_match(dog))
+
+    @gives(DogSchema)
+    @takes(DogChangeSchema)
+    def patch(self, fields, dog_id):
+        """Change some fields of your dog."""
+        dog = require_owner(Dog.find(dog_id))
+        return dog.change(fields, version_to_match(dog))
+
+    @gives(DogSchema)
+    def delete(self, dog_id):
+        """Delete your dog, and see it once more."""
+        dog = require_owner(Dog.find(dog_id))
+        return dog.erase(version_to_match(dog))

@@ -1,0 +1,143 @@
+"""Accounts: register, log in and out, and what an owner does with an account."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from models import User
+from schemas import (
+    LoginSchema,
+    NewPasswordSchema,
+    OwnUserSchema,
+    PasswordSchema,
+    PictureUploadSchema,
+    ProfileChangeSchema,
+    RegisterSchema,
+    UserSchema,
+)
+
+from ..auth import end_session, log_in, require_login, require_session
+from ..limits import registrations
+from ..passwords import authenticate, hash_password, require_password
+from ..storage import kept_picture, pictures
+from .base import Resource, gives, takes
+
+
+class UserRegister(Resource):
+    """`/user/register`"""
+
+    public = {"POST"}
+
+    @gives(OwnUserSchema, 201)
+    @registrations
+    @takes(RegisterSchema)
+    def post(self, fields):
+        """Create an account, with a picture if you like, and log in."""
+        password_hash = hash_password(fields.pop("password"))
+        with kept_picture(fields.pop("file", None), fields["username"]) as picture:
+            user = User.register(password_hash=password_hash, picture=picture, **fields)
+        return log_in(user)
+
+
+class UserLogin(Resource):
+    """`/user/login`"""
+
+    public = {"POST"}
+
+    @gives(OwnUserSchema)
+    @takes(LoginSchema)
+    def post(self, fields):
+        """Log in with an e-mail address or a username."""
+        remember = fields.pop("remember")
+        return log_in(authenticate(**fields), remember)
+
+
+class UserLogout(Resource):
+    """`/user/logout`"""
+
+    public = {"POST"}
+
+    @gives(OwnUserSchema)
+    def post(self):
+        """End this session, on the server too."""
+        end_session()
+
+
+class UserProfile(Resource):
+    """`/user/profile`"""
+
+    @gives(OwnUserSchema)
+    def get(self):
+        """Show your account."""
+        return require_login()
+
+    @gives(OwnUserSchema)
+    @takes(ProfileChangeSchema)
+    def patch(self, fields):
+        """Change your username, your e-mail address (with your password) or your picture."""
+        user = require_login()
+        password, upload = fields.pop("current_password", None), fields.pop("file", None)
+        if fields.get("email", user.email) != user.email:
+            require_password(user, password)
+        redraw = "username" in fields and user.picture.is_default
+        name = fields.get("username", user.username)
+        with kept_picture(upload, name) if upload or redraw else nullcontext() as picture:
+            replaced = user.change(picture, **fields)
+        pictures().delete(replaced)
+        return user
+
+    @gives(OwnUserSchema)
+    @takes(PasswordSchema)
+    def delete(self, fields):
+        """Delete your account, with its dogs, sessions and pictures."""
+        user = require_login()
+        require_password(user, **fields)
+        pictures().delete(user.erase())
+        end_session()
+
+
+class UserPassword(Resource):
+    """`/user/password`"""
+
+    @gives(OwnUserSchema)
+    @takes(NewPasswordSchema)
+    def put(self, fields):
+        """Change your password and end all your other sessions."""
+        session = require_session()
+        require_password(session.user, fields["current_password"])
+        session.change_password(hash_password(fields["new_password"]))
+        return session.user
+
+
+class UserPicture(Resource):
+    """`/user/picture`"""
+
+    @gives(OwnUserSchema)
+    @takes(PictureUploadSchema)
+    def put(self, fields):
+        """Replace your picture."""
+        return set_picture(require_login(), fields["file"])
+
+    @gives(OwnUserSchema)
+    def delete(self):
+        """Go back to the default picture."""
+        return set_picture(require_login(), None)
+
+
+class UserItem(Resource):
+    """`/user/<id>`"""
+
+    public = {"GET"}
+
+    @gives(UserSchema)
+    def get(self, user_id):
+        """Show a user as others see it."""
+        return User.find(user_id)
+
+
+def set_picture(user, upload):
+    """Give the user this picture, or without one the default; the files of the old one go when the new one is in."""
+    with kept_picture(upload, user.username) as picture:
+        replaced = user.change(picture)
+    pictures().delete(replaced)
+    return user

@@ -1,0 +1,66 @@
+"""The whole API on one screen: each resource and its URL. Every path answers with a slash at its end too."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_restful import Api
+from werkzeug.routing import IntegerConverter
+
+from models.base import MAX_ID
+
+from .envelope import json_response
+from .resources.dogs import DogItem, DogList
+from .resources.system import ErrorPage, Health, ProfilePicture
+from .resources.users import (
+    UserItem,
+    UserLogin,
+    UserLogout,
+    UserPassword,
+    UserPicture,
+    UserProfile,
+    UserRegister,
+)
+
+ROUTES = (
+    (UserRegister, "/user/register"),
+    (UserLogin, "/user/login"),
+    (UserLogout, "/user/logout"),
+    (UserProfile, "/user/profile"),
+    (UserPassword, "/user/password"),
+    (UserPicture, "/user/picture"),
+    (UserItem, "/user/<id:user_id>"),
+    (DogList, "/api/v1/dogs"),
+    (DogItem, "/api/v1/dogs/<id:dog_id>"),
+    (ProfilePicture, "/profile_pics/<image>"),
+    (ErrorPage, "/errors/<slug>"),
+    (Health, "/health/live"),
+)
+
+
+class IdConverter(IntegerConverter):
+    """An id in a path: an integer that the database can hold. Anything else is another path, so it is 404."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.max = MAX_ID
+
+
+class KennelApi(Api):
+    """Flask-RESTful, with every error left to `errors.py`."""
+
+    def error_router(self, original_handler, e):
+        """Hand the error back to Flask. Flask-RESTful's own answer would hold what the client sent."""
+        return original_handler(e)
+
+
+def init_app(app: Flask) -> None:
+    """Give every resource its URL."""
+    app.url_map.converters["id"] = IdConverter
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # merging is a redirect, and a redirect loses a POST's body
+    api = KennelApi(app)
+    api.representations = {"application/json": lambda data, code, headers=None: json_response(data, code)}
+    for resource, path in ROUTES:
+        api.add_resource(resource, path)

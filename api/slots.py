@@ -1,0 +1,45 @@
+"""Places for heavy work: about one per core, and far fewer than threads, so that logins never stop the reads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from flask import Flask, current_app
+
+from .errors import Unavailable
+
+# The threads of a worker process that answer requests.
+THREADS = 32
+
+
+class Slots:
+    """So many places, and a queue before them that is bounded, so that threads are left for everything else."""
+
+    def __init__(self, places: int, queue: int) -> None:
+        self.places = threading.BoundedSemaphore(places)
+        self.room = threading.BoundedSemaphore(places + queue)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a place for the block. Raises `Unavailable` where the queue is full."""
+        if not self.room.acquire(blocking=False):
+            raise Unavailable("The server is busy with other logins and pictures. Try again in a moment")
+        try:
+            with self.places:
+                yield
+        finally:
+            self.room.release()
+
+
+def init_app(app: Flask) -> None:
+    """Share the cores among the worker processes."""
+    places = max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"])
+    app.extensions["slots"] = Slots(places, queue=THREADS // 2)
+
+
+def slot() -> AbstractContextManager[None]:
+    """A place of this application, for a `with` block."""
+    return current_app.extensions["slots"].taken()

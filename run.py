@@ -1,0 +1,66 @@
+"""Start the server: `python run.py`. For a WSGI server of your own, the application is `run:app`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from api import create_app
+from api.config import ConfigError
+from api.slots import THREADS
+from models import database, migrations
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# How long a request in flight may take to end when the server is told to stop, in seconds.
+GRACE = 10
+
+try:
+    app = create_app()
+except ConfigError as error:
+    sys.exit(str(error))
+
+
+def main() -> None:
+    """Bring the database up to date, then serve."""
+    parser = argparse.ArgumentParser(description="Start the Kennel server.")
+    parser.add_argument("--dev", action="store_true", help="start anew when the code changes; on this machine only")
+    dev = parser.parse_args().dev
+    for name in migrations.upgrade(database.obj):
+        print(f"Applied {name} to the database.", flush=True)
+    serve_dev() if dev else serve()
+
+
+def serve() -> None:
+    """Serve with granian until SIGTERM or Ctrl-C; a request in flight is answered first."""
+    host, port = app.config["HOST"], app.config["PORT"]
+    database.close()  # the workers open their own
+    server = Granian(
+        "run:app",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=app.config["WEB_CONCURRENCY"],
+        blocking_threads=THREADS,
+        workers_kill_timeout=GRACE,
+        respawn_failed_workers=True,
+        websockets=False,
+        log_enabled=False,
+    )
+    print(f"Kennel listens on {app.config['PUBLIC_URL']} (http://{host}:{port}). Stop it with Ctrl-C.", flush=True)
+    server.serve()
+
+
+def serve_dev() -> None:
+    """Serve with Flask's own server, which starts anew when the code changes. No debugger."""
+    if app.config["HOST"] not in LOOPBACK:
+        sys.exit("HOST: --dev serves this machine only. For example: 127.0.0.1")
+    logging.getLogger("werkzeug").setLevel("WARNING")
+    app.run(app.config["HOST"], app.config["PORT"], debug=False, use_reloader=True, threaded=True)
+
+
+if __name__ == "__main__":
+    main()
