@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 
 from granian import Granian
@@ -37,10 +38,11 @@ def main() -> None:
 def serve() -> None:
     """Serve with granian until SIGTERM or Ctrl-C; a request in flight is answered first."""
     host, port = app.config["HOST"], app.config["PORT"]
+    address = free_address(host, port)
     database.close()  # the workers open their own
     server = Granian(
         "run:app",
-        address=host,
+        address=address,
         port=port,
         interface=Interfaces.WSGI,
         workers=app.config["WEB_CONCURRENCY"],
@@ -50,8 +52,24 @@ def serve() -> None:
         websockets=False,
         log_enabled=False,
     )
-    print(f"Kennel listens on {app.config['PUBLIC_URL']} (http://{host}:{port}). Stop it with Ctrl-C.", flush=True)
+    print(f"Kennel answers at {app.config['PUBLIC_URL']} and listens on {address}, port {port}.", flush=True)
+    print("Stop it with Ctrl-C.", flush=True)
     server.serve()
+
+
+def free_address(host: str, port: int) -> str:
+    """The IP address of this host, where we can listen; else stop with one line.
+
+    Granian would share the port with a server that is there already.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+        return str(address[0])
+    except OSError as error:
+        sys.exit(f"HOST and PORT: can't listen on {host}:{port} ({error.strerror}). For example: 127.0.0.1 and 8001")
 
 
 def serve_dev() -> None:

@@ -27,8 +27,9 @@ def free_port() -> int:
 class Server:
     """`python run.py` with a database and a folder of pictures in `home`. Starts on entry, and is killed on exit."""
 
-    def __init__(self, home: Path, **settings: Any) -> None:
+    def __init__(self, home: Path, root: Path = ROOT, **settings: Any) -> None:
         self.home = home
+        self.root = root
         self.uploads = home / "uploads"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -55,7 +56,7 @@ class Server:
         with open(self.home / "log", "a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "run.py", *arguments],
-                cwd=ROOT,
+                cwd=self.root,
                 env={**os.environ, **self.settings},
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,229 @@
+"""What only the real server can show: processes, races, kills and a stop in the middle of a request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from .factories import PASSWORD, PHOTOS
+from .server import ROOT, Server
+
+LOGIN = {"username": "Anna", "password": PASSWORD}
+
+
+def fields(username: str, email: str | None = None) -> dict[str, str]:
+    return {"username": username, "email": email or f"{username.lower()}@example.com", "password": PASSWORD}
+
+
+def at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
+    """The answers to calls that all start at the same moment."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], requests.Response]) -> requests.Response:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(tmp_path: Path) -> None:
+    photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
+    with Server(tmp_path / "server", RATELIMIT_ENABLED="false") as server:
+        url = f"{server.url}/user/register"
+        answers = []
+        # Side by side, but in groups that fit into the queue for hashing, past which the answer is 503.
+        for group in range(4):
+            answers += at_once(
+                [
+                    lambda number=number: requests.post(
+                        url,
+                        data=fields("Anna" if number % 2 else "ANNA", f"anna{number}@example.com"),
+                        files={"file": ("me.jpg", photo, "image/jpeg")},
+                        timeout=60,
+                    )
+                    for number in range(group * 10, group * 10 + 10)
+                ]
+            )
+
+        assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 39}
+        (winner,) = [answer.json()["data"] for answer in answers if answer.status_code == 201]
+        image = winner["image"]
+        assert {path.name for path in server.uploads.iterdir()} == {image, image.replace(".", "_2x.")}
+        lost = next(answer.json() for answer in answers if answer.status_code == 409)
+        assert lost["error"]["fields"] == {"username": ["A user with that name already exists"]}
+
+
+def test_of_ten_registrations_of_one_address_one_wins(server: Server) -> None:
+    url = f"{server.url}/user/register"
+    answers = at_once(
+        [lambda n=n: requests.post(url, json=fields(f"Anna{n}", "anna@example.com"), timeout=60) for n in range(10)]
+    )
+
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 9}
+    assert len(list(server.uploads.iterdir())) == 2
+
+
+def test_a_killed_server_has_all_that_it_had_answered(server: Server) -> None:
+    client = requests.Session()
+    assert client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60).status_code == 201
+    answered: list[dict[str, Any]] = []
+    enough = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while True:
+            number += 1
+            try:
+                dog = {"name": f"Dog {number}", "breed": "Beagle"}
+                answer = client.post(f"{server.url}/api/v1/dogs", json=dog, timeout=60)
+            except requests.RequestException:
+                return
+            if answer.status_code == 201:
+                answered.append(answer.json()["data"])
+            if len(answered) == 50:
+                enough.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert enough.wait(timeout=60)
+    server.kill()
+    writer.join()
+    server.start()
+
+    profile = client.get(f"{server.url}/user/profile", timeout=60)
+    assert profile.json()["data"]["username"] == "Anna"
+    assert requests.get(f"{server.url}/profile_pics/{profile.json()['data']['image']}", timeout=60).status_code == 200
+    for dog in answered:
+        assert requests.get(f"{server.url}/api/v1/dogs/{dog['id']}", timeout=60).json()["data"] == dog
+
+
+def test_a_request_in_flight_is_answered_when_the_server_is_told_to_stop(server: Server) -> None:
+    body = '{"username": "Anna", "password": "correct horse"}'
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        head = (
+            "POST /user/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        connection.sendall((head + body[:10]).encode())
+        # The server has begun with it: the next request on another connection is answered after this one was taken.
+        assert requests.get(f"{server.url}/health/live", timeout=60).ok
+        assert server.process
+        server.process.send_signal(signal.SIGTERM)
+        connection.sendall(body[10:].encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert server.process.wait(timeout=30) == 0
+
+
+def test_a_session_made_in_one_process_is_known_and_ended_in_all(server: Server) -> None:
+    client = requests.Session()
+    client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
+    cookies = dict(client.cookies)
+
+    def profile() -> int:
+        # A connection of its own each time, so that both processes get some.
+        return requests.get(f"{server.url}/user/profile", cookies=cookies, timeout=60).status_code
+
+    assert {profile() for _ in range(20)} == {200}
+    client.post(f"{server.url}/user/logout", timeout=60)
+    assert {profile() for _ in range(20)} == {401}
+
+
+def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
+    requests.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
+    wrong = {**LOGIN, "password": "not this one"}
+    answers = at_once([lambda: requests.post(f"{server.url}/user/login", json=wrong, timeout=60)] * 16)
+
+    assert Counter(answer.status_code for answer in answers) == {401: 10, 429: 6}
+    right = requests.post(f"{server.url}/user/login", json=LOGIN, timeout=60)
+    assert right.status_code == 429
+    assert 0 < int(right.headers["Retry-After"]) <= 300
+
+
+def test_two_first_starts_at_once_both_serve(tmp_path: Path) -> None:
+    one = Server(tmp_path / "home")
+    other = Server(tmp_path / "home", DATABASE_URL=one.settings["DATABASE_URL"])
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            list(pool.map(Server.start, (one, other)))
+            requests.post(f"{one.url}/user/register", json=fields("Anna"), timeout=60)
+            assert requests.post(f"{other.url}/user/login", json=LOGIN, timeout=60).status_code == 200
+        finally:
+            one.kill()
+            other.kill()
+
+
+def test_a_bad_setting_stops_the_start_with_one_line() -> None:
+    ended = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": "eighty"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr == "PORT: it must be a whole number from 1 to 65535. For example: 8000\n"
+
+
+def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server, tmp_path: Path) -> None:
+    second = Server(tmp_path / "second", PORT=str(server.port))
+    process = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=ROOT,
+        env={**os.environ, **second.settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert process.returncode == 1
+    assert process.stderr == (
+        f"HOST and PORT: can't listen on 127.0.0.1:{server.port} (Address already in use)."
+        " For example: 127.0.0.1 and 8001\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
+def test_dev_refuses_to_serve_other_machines(tmp_path: Path, host: str) -> None:
+    refused = Server(tmp_path / "dev", HOST=host)
+
+    with pytest.raises(RuntimeError, match="HOST: --dev serves this machine only"):
+        refused.start("--dev")
+
+
+def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for part in ("api", "models", "schemas"):
+        (project / part).parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-r", ROOT / part, project / part], check=True)
+    (project / "run.py").write_text((ROOT / "run.py").read_text())
+    server = Server(tmp_path / "server", root=project)
+    try:
+        server.start("--dev")
+        system = project / "api" / "resources" / "system.py"
+        system.write_text(system.read_text().replace('{"live": True}', '{"live": "anew"}'))
+        while not (server.answers() and '"anew"' in requests.get(f"{server.url}/health/live", timeout=60).text):
+            pass
+        console = requests.get(f"{server.url}/console", timeout=60)
+        assert console.status_code == 404
+        assert "Kennel" not in console.headers.get("Server", "")
+    finally:
+        server.kill()
