@@ -36,14 +36,14 @@ def bearer_token() -> str | None:
 def user_of_cookie(key: str) -> User | None:
     """The user of the session that the cookie names; a bearer token, good or bad, speaks instead of the cookie."""
     token = bearer_token()
-    found = Session.find(key if token is None else token)
+    found = Session.with_key(key if token is None else token)
     return found.user if found else None
 
 
 def user_of_request(_: Any) -> User | None:
     """The user of the bearer token, where no cookie names a session."""
     token = bearer_token()
-    found = Session.find(token) if token else None
+    found = Session.with_key(token) if token else None
     return found.user if found else None
 
 
@@ -58,7 +58,7 @@ def require_login() -> User:
 
 def require_session() -> Session:
     """The session of this request. Raises `Unauthorized`."""
-    found = require_login().session
+    found: Session | None = require_login().session
     if found is None:
         raise Unauthorized
     return found

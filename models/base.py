@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import peewee
 from playhouse.db_url import connect as database_from_url
+
+from .errors import NotFound
 
 database = peewee.DatabaseProxy()
 
@@ -68,3 +70,11 @@ class Model(peewee.Model):
     class Meta:
         database = database
         legacy_table_names = False
+
+    @classmethod
+    def find(cls, row_id: int) -> Self:
+        """The row with this id. Raises `NotFound`."""
+        row = cls.get_or_none(cls.id == row_id)
+        if row is None:
+            raise NotFound(f"There is no {cls.__name__.lower()} with this id")
+        return row

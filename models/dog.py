@@ -53,14 +53,6 @@ class Dog(Model):
         return cls.create(user=user, **with_keys({"name": name, "breed": breed, "owner": owner}))
 
     @classmethod
-    def find(cls, dog_id: int) -> Dog:
-        """The dog with this id. Raises `NotFound`."""
-        dog = cls.get_or_none(cls.id == dog_id)
-        if dog is None:
-            raise NotFound("There is no dog with this id")
-        return dog
-
-    @classmethod
     def search(cls, q: str = "", **equal: Any) -> peewee.ModelSelect[Dog]:
         """The dogs with `q` in a text and with these texts and this `user_id`, all without regard to case."""
         query = cls.select()

@@ -64,7 +64,7 @@ class Session(Model):
         return session
 
     @classmethod
-    def find(cls, key: str) -> Session | None:
+    def with_key(cls, key: str) -> Session | None:
         """The live session with this key, with its user, by one query; its use is noted."""
         session = cls.select(cls, User).join(User).where(cls.key_hash == hash_of(key), cls.expires_at > now()).first()
         if session is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import peewee
 from flask_login import UserMixin
@@ -13,9 +13,6 @@ from flask_login import UserMixin
 from .base import Model, MomentField, database, now
 from .errors import Conflict, NotFound
 from .text import fold
-
-if TYPE_CHECKING:
-    from .session import Session
 
 TAKEN = {
     "username": "A user with that name already exists",
@@ -45,7 +42,7 @@ class Picture:
 
 
 class User(Model, UserMixin):
-    """An account. `session` is the session it came by, where it came by one."""
+    """An account. `session` is the `Session` that it came by, where it came by one."""
 
     username = peewee.CharField(max_length=40)
     username_key = peewee.TextField(unique=True)
@@ -58,7 +55,7 @@ class User(Model, UserMixin):
     image_is_default = peewee.BooleanField()
     created_at = MomentField(default=now)
 
-    session: Session | None = None
+    session: Any = None
 
     class Meta:
         table_name = "users"
@@ -85,14 +82,6 @@ class User(Model, UserMixin):
                 password_hash=password_hash,
                 **columns_of(picture),
             )
-
-    @classmethod
-    def find(cls, user_id: int) -> User:
-        """The account with this id. Raises `NotFound`."""
-        user = cls.get_or_none(cls.id == user_id)
-        if user is None:
-            raise NotFound("There is no user with this id")
-        return user
 
     @classmethod
     def named(cls, username: str | None = None, email: str | None = None) -> User | None:
