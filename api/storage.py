@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -60,6 +61,17 @@ class PictureStore:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until nobody else on this machine is in such a block: reading the largest pictures takes 300 MB each."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def kept(self, rendering: Rendering, is_default: bool = False) -> Iterator[Picture]:
@@ -128,5 +140,5 @@ def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture
 
 def render_in_slot(stream: BinaryIO) -> Rendering:
     """`render`, when it is this upload's turn."""
-    with slot():
+    with slot(), pictures().turn():
         return render(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Response, render_template, request
+from flask import Response, current_app, render_template, request
 
 from models import NotFound
 
@@ -49,7 +49,8 @@ class ErrorPage(Resource):
         if slug not in ERROR_TYPES:
             raise NotFound("There is no error of this name")
         nonce = secrets.token_urlsafe(16)
-        page = render_template("error.html", kind=ERROR_TYPES[slug], nonce=nonce)
+        url = current_app.config["PUBLIC_URL"]
+        page = render_template("error.html", kind=ERROR_TYPES[slug], url=url, nonce=nonce)
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
         return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
 
