@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import auth, cli, database, errors, limits, logs, passwords, routes, security, slots, storage
+from . import auth, body, cli, database, errors, limits, logs, passwords, routes, security, slots, storage
 from .config import Config
 
 
@@ -20,6 +20,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_object(Config.load(config))
     logs.init_app(app)
     errors.init_app(app)
+    body.init_app(app)
     database.init_app(app)
     security.init_app(app)
     auth.init_app(app)

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, request, session
 from flask_login import LoginManager, current_user, login_user, logout_user
 
-from models import Dog, NotFound, Session, User
+from models import Dog, Session, User
 
 from .errors import Forbidden, Unauthorized
 
@@ -22,6 +22,7 @@ def init_app(app: Flask) -> None:
     """
     manager = LoginManager()
     manager.session_protection = None  # the key is secret enough, and phones change their address all the time
+    app.config["REMEMBER_COOKIE_NAME"] = ";"  # the name of no cookie, so that it never looks for its own
     manager.user_loader(user_of_cookie)
     manager.request_loader(user_of_request)
     app.login_manager = manager  # type: ignore[attr-defined]
@@ -72,12 +73,12 @@ def require_owner(dog: Dog) -> Dog:
 
 
 def log_in(user: User, remember: bool = False) -> User:
-    """Open a session for this user and name it in the cookie. Raises `Unauthorized` where the password just changed."""
-    end_session()
-    try:
-        Session.open(user, remember)
-    except NotFound:
-        raise Unauthorized(WRONG_LOGIN) from None
+    """Open a session for this user and name it in the cookie, in place of the one that it named.
+
+    Raises `Ended` where the account or its password has just changed.
+    """
+    forget_cookie()
+    Session.open(user, remember)
     login_user(user)
     for note in ("_id", "_fresh"):
         session.pop(note)  # of the browser and the address, and of use only to Flask-Login's remember cookie
@@ -85,9 +86,17 @@ def log_in(user: User, remember: bool = False) -> User:
     return user
 
 
-def end_session() -> None:
-    """End the session of this request, on the server and in the browser, where there is one."""
-    if current_user.is_authenticated:
-        current_user.session.end()
+def log_out() -> None:
+    """End the session of this request, whether its cookie or a token names it."""
+    token = bearer_token()
+    if token:
+        Session.end(token)
+    forget_cookie()
+
+
+def forget_cookie() -> None:
+    """End the session that the cookie names, on the server and in the browser, where there is one."""
+    if "_user_id" in session:
+        Session.end(session["_user_id"])
     logout_user()
     session.clear()

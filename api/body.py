@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
+import flask
 import orjson
-from flask import request
-from marshmallow import ValidationError
+from flask import Flask, request
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 
 from .errors import BadRequest, Invalid, UnsupportedMediaType
 
@@ -19,51 +20,89 @@ MAX_FILE = 10 * KIB * KIB
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 NO_OBJECT = 'Send a JSON object, such as {"name": "Rex"}'
+BROKEN_FORM = "The form can't be read. Is it whole, does its Content-Type name its boundary, has each part a name?"
+SEND_JSON = "Send the body as JSON, with Content-Type: application/json, or as a form"
 
 
-def read_body(takes_file: bool) -> dict[str, Any]:
+class Sent(NamedTuple):
+    """What was sent: values by name, and what is wrong with those that no schema needs to look at."""
+
+    values: dict[str, Any]
+    errors: dict[str, list[str]]
+
+
+class Request(flask.Request):
+    """A request that says when its form can't be read, and closes its files also then."""
+
+    def make_form_data_parser(self) -> FormDataParser:
+        """Werkzeug's parser, raising `ValueError` where it would give an empty form."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        stream = super()._get_file_stream(*args, **kwargs)
+        self.__dict__.setdefault("file_streams", []).append(stream)
+        return stream
+
+    def close(self) -> None:
+        """Close all files, in a form that was read or not."""
+        super().close()
+        for stream in self.__dict__.get("file_streams", ()):
+            stream.close()
+
+
+def init_app(app: Flask) -> None:
+    """Read requests by our rules."""
+    app.request_class = Request
+
+
+def read_body(takes_file: bool) -> Sent:
     """The fields of the body, by its content type. `takes_file` allows a multipart form with a file.
 
-    Raises `BadRequest` (400) for what can't be read, 413, 415, and 422 for JSON that is not an object of text.
+    Raises `BadRequest` (400) for what can't be read, 413, 415, and `Invalid` (422) for JSON that is no object.
     """
     kind = request.mimetype
-    request.max_content_length = MAX_BODY + (MAX_FILE if takes_file and kind == MULTIPART else 0)
-    request.max_form_memory_size = MAX_BODY
-    if kind in (FORM, MULTIPART):
-        values = sent_values()
-        refuse_rest()
+    limit = MAX_BODY + (MAX_FILE if takes_file and kind == MULTIPART else 0)
+    # At its limit, Werkzeug cuts a chunked body off without a word. One byte more shows that there was more.
+    request.max_content_length = limit + 1
+    values = sent_values() if kind in (FORM, MULTIPART) else None
+    data = request.get_data(cache=False) if values is None else b""
+    if request.stream.tell() > limit:
+        raise RequestEntityTooLarge
+    if values is not None:
         return single_values(values)
-    data = request.get_data(cache=False)
-    refuse_rest()
     if data and not request.is_json:
-        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json, or as a form")
+        raise UnsupportedMediaType(SEND_JSON)
     return read_json(data)
 
 
-def refuse_rest() -> None:
-    """Raise 413 where a chunked body goes on after its limit, at which Werkzeug cuts it off without a word."""
-    is_chunked = request.content_length is None and request.environ.get("wsgi.input_terminated")
-    if is_chunked and request.environ["wsgi.input"].read(1):
-        raise RequestEntityTooLarge
-
-
-def read_query() -> dict[str, Any]:
+def read_query() -> Sent:
     """The parameters of the query."""
     return single_values(request.args)
 
 
-def single_values(values: MultiDict[str, Any]) -> dict[str, Any]:
-    """Each value by its name. Raises `ValidationError` where one is given twice."""
+def single_values(values: MultiDict[str, Any]) -> Sent:
+    """Each value by its name; it is an error to give one twice."""
     repeated = [name for name, given in values.lists() if len(given) > 1]
-    if repeated:
-        raise ValidationError({name: ["Send this once."] for name in repeated})
-    return values.to_dict()
+    return Sent(values.to_dict(), {name: ["Send this once."] for name in repeated})
 
 
 def sent_values() -> MultiDict[str, Any]:
     """The texts and files of a form. A browser's file input that was left empty is no file."""
-    values: MultiDict[str, Any] = MultiDict(request.form)
-    for name, file in request.files.items(multi=True):
+    try:
+        values: MultiDict[str, Any] = MultiDict(request.form)
+        files = list(request.files.items(multi=True))
+    except ValueError:
+        raise BadRequest(BROKEN_FORM) from None
+    is_nothing = request.mimetype == MULTIPART and not request.stream.tell()
+    if is_nothing or None in [*values, *(name for name, _ in files)]:
+        raise BadRequest(BROKEN_FORM)
+    if any(name.lstrip().startswith("{") for name in values):
+        raise UnsupportedMediaType(f"This looks like JSON, but is said to be a form. {SEND_JSON}")
+    if sum(len(text.encode()) for text in values.values()) > MAX_BODY:
+        raise RequestEntityTooLarge
+    for name, file in files:
         size = size_of(file)
         if size > MAX_FILE:
             raise RequestEntityTooLarge
@@ -79,21 +118,21 @@ def size_of(file: FileStorage) -> int:
     return size
 
 
-def read_json(data: bytes) -> dict[str, Any]:
+def read_json(data: bytes) -> Sent:
     """The object that this JSON holds."""
     if not data.strip():
         raise BadRequest("The body is empty. Send a JSON object, with Content-Type: application/json")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        refuse_json(data)
+        return read_broken_text(data)
     if not isinstance(value, dict):
         raise Invalid(NO_OBJECT)
-    return value
+    return Sent(value, {})
 
 
-def refuse_json(data: bytes) -> NoReturn:
-    """Say what is wrong with JSON that can't be taken. Half a surrogate pair is still JSON, so it names its field."""
+def read_broken_text(data: bytes) -> Sent:
+    """What orjson refuses: half a surrogate pair is still JSON, and wrong in its field alone; all else is 400."""
     try:
         value = json.loads(data.decode(), parse_constant=refuse_constant)
         parts = value.items() if isinstance(value, dict) else [("", value)]
@@ -104,7 +143,7 @@ def refuse_json(data: bytes) -> NoReturn:
         raise BadRequest("The body holds a number that is too large, or nests too deep")
     if not isinstance(value, dict):
         raise Invalid(NO_OBJECT)
-    raise ValidationError({name: ["This holds half a surrogate pair, which is no character."] for name in broken})
+    return Sent(value, {name: ["This holds half a surrogate pair, which is no character."] for name in broken})
 
 
 def refuse_constant(name: str) -> NoReturn:

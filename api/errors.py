@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,13 @@ from flask import Flask, Response, g, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from models import Conflict, NotFound, Stale
+from models import Conflict, Ended, NotFound, Stale
 
 from .envelope import json_response
 from .error_types import ERROR_TYPES
 
 PROBLEM = "application/problem+json"
+FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 BY_STATUS = {kind.status: kind for kind in reversed(ERROR_TYPES.values())}
 log = logging.getLogger("kennel")
 
@@ -137,6 +139,8 @@ def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mappi
             return "validation", "Please correct: " + ", ".join(fields), fields, {}
         case Conflict():
             return "conflict", str(error), error.fields, {}
+        case Ended():
+            return explain(Unauthorized(str(error)))
         case Stale():
             return "precondition-failed", str(error), None, {}
         case NotFound():
@@ -160,12 +164,17 @@ def http_error(error: HTTPException) -> tuple[str, str, None, Mapping[str, str]]
 
 
 def field_messages(error: ValidationError) -> dict[str, Any]:
-    """Each wrong field with its messages. Half surrogate pairs, which no JSON can hold, become question marks."""
-    return {field.encode("utf-8", "replace").decode(): messages for field, messages in error.messages_dict.items()}
+    """Each wrong field with its messages.
+
+    What does not look like the name of a field becomes `?`: it may be a whole body, password and all, that was sent
+    by the wrong content type.
+    """
+    messages = error.messages_dict
+    return {name if FIELD_NAME.fullmatch(name) else "?": texts for name, texts in messages.items()}
 
 
 def prefers_problem() -> bool:
     """Whether the client names RFC 9457's media type, and does not like plain JSON better."""
     accept = request.accept_mimetypes
-    named = any(value == PROBLEM and quality for value, quality in accept)
+    named = any(value.lower() == PROBLEM and quality for value, quality in accept)
     return named and accept[PROBLEM] >= accept["application/json"]

@@ -78,7 +78,7 @@ def secrets_of_request() -> set[str]:
     if not has_request_context():
         return set()
     texts = [*request.cookies.values(), request.headers.get("Authorization", "").rpartition(" ")[2]]
-    texts += [value for name, value in g.get("body", {}).items() if "password" in name]
+    texts += [value for name, value in g.get("sent", {}).items() if "password" in name]
     return {text for text in texts if isinstance(text, str) and text}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bcrypt
 from flask import Flask, current_app
 from flask_bcrypt import Bcrypt
-from marshmallow import ValidationError
 
 from models import User
 
@@ -47,13 +46,11 @@ def authenticate(password: str, username: str | None = None, email: str | None =
     return user
 
 
-def require_password(user: User, current_password: str | None) -> None:
+def require_password(user: User, current_password: str) -> None:
     """Make sure that it is the user who sits before the screen.
 
-    Raises `ValidationError` without a password, `Forbidden` for a wrong one, `TooManyRequests` after many.
+    Raises `Forbidden` for a wrong password, `TooManyRequests` after many.
     """
-    if current_password is None:
-        raise ValidationError({"current_password": ["Give your current password."]})
     with failures_counted("confirm", account_key(user, "")):
         if not is_password_of(user, current_password):
             message = "The current password is wrong"

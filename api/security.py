@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 
 from flask import Flask, Response, current_app, g, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_cors import CORS
 from modern_csrf.base import should_accept_request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from models.base import now
 from models.session import REMEMBERED
 
 from .errors import CrossSite
@@ -18,6 +21,14 @@ EXPOSED = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 PREFLIGHT_AGE = 7200
 
 
+class SessionCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, which a browser keeps for as long as the session may live."""
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        """When a browser forgets it; None for when it is closed."""
+        return now() + REMEMBERED if session.permanent else None
+
+
 def init_app(app: Flask) -> None:
     """Set up everything that stands between a foreign web page and the users of this server."""
     config = app.config
@@ -25,9 +36,11 @@ def init_app(app: Flask) -> None:
         SESSION_COOKIE_NAME="session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SECURE=config["IS_HTTPS"],
-        PERMANENT_SESSION_LIFETIME=timedelta(seconds=REMEMBERED.total_seconds()),
         SESSION_REFRESH_EACH_REQUEST=False,
+        # How long a signature is good. The session's row says when it ends, so the signature need not.
+        PERMANENT_SESSION_LIFETIME=timedelta(days=36500),
     )
+    app.session_interface = SessionCookie()
     proxies = config["TRUSTED_PROXIES"]
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
@@ -35,7 +48,8 @@ def init_app(app: Flask) -> None:
     app.after_request(set_headers)
     CORS(
         app,
-        origins=list(config["CORS_ORIGINS"]),
+        # As patterns, since it would take the brackets of http://[::1]:3000 for one.
+        origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in config["CORS_ORIGINS"]],
         supports_credentials=True,
         expose_headers=EXPOSED,
         max_age=PREFLIGHT_AGE,
@@ -66,7 +80,10 @@ def refuse_foreign_pages() -> None:
 def own_and_listed_origins() -> set[str]:
     """This server, as browsers know it and as this request calls it, and the origins of `CORS_ORIGINS`."""
     config = current_app.config
-    return {config["PUBLIC_URL"], request.host_url.rstrip("/"), *config["CORS_ORIGINS"]}
+    known = {config["PUBLIC_URL"], *config["CORS_ORIGINS"]}
+    if request.is_secure or not config["IS_HTTPS"]:  # a plain page is a foreign one to a server behind TLS
+        known.add(request.host_url.rstrip("/"))
+    return known
 
 
 def set_headers(response: Response) -> Response:

@@ -2,7 +2,7 @@
 
 from .base import connect, database
 from .dog import Dog
-from .errors import Conflict, NotFound, Stale
+from .errors import Conflict, Ended, NotFound, Stale
 from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User
@@ -10,6 +10,6 @@ from .user import Picture, User
 MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [
-    "MODELS", "Conflict", "Dog", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
+    "MODELS", "Conflict", "Dog", "Ended", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
     "connect", "database",
 ]  # fmt: skip

@@ -16,6 +16,10 @@ class Conflict(Exception):
         self.fields = {field: [message] for field, message in fields.items()}
 
 
+class Ended(Exception):
+    """The session or the account that this was to be done for has just ended."""
+
+
 class Stale(Exception):
     """The row has changed since the caller read it."""
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import peewee
 
 from .base import Model, MomentField, database, now
-from .errors import NotFound
+from .errors import Ended
 from .user import User
 
 REMEMBERED = timedelta(days=30)
@@ -40,16 +40,11 @@ class Session(Model):
 
     @classmethod
     def open(cls, user: User, remember: bool = False) -> Session:
-        """Start a session of a user. Raises `NotFound` where the account or its password has just changed.
-
-        The password was checked some time ago, so it is compared once more in the transaction of the insert:
-        no session opened by an old password outlives its change.
-        """
+        """Start a session of a user. Raises `Ended` where the account has just been deleted or its password changed."""
         key = secrets.token_urlsafe(32)
         started = now()
         with database.atomic():
-            if user.locked().password_hash != user.password_hash:
-                raise NotFound("The password has just been changed")
+            refuse_old_password(user)
             cls.delete().where(cls.expires_at <= started).execute()
             session = cls.create(
                 key_hash=hash_of(key),
@@ -82,12 +77,24 @@ class Session(Model):
             self.expires_at = moment + IDLE + NOTED
         Session.update(used_at=self.used_at, expires_at=self.expires_at).where(Session.id == self.id).execute()
 
-    def end(self) -> None:
-        """End it, here and everywhere."""
-        self.delete_instance()
+    @classmethod
+    def end(cls, key: str) -> None:
+        """End the session with this key, where there is one, here and everywhere."""
+        cls.delete().where(cls.key_hash == hash_of(key)).execute()
 
     def change_password(self, password_hash: str) -> None:
-        """Set the user's password and end every other session of that user. Raises `NotFound`."""
+        """Set the user's password and end every other session of that user. Raises `Ended`."""
         with database.atomic():
+            refuse_old_password(self.user)
             self.user.change(password_hash=password_hash)
             Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
+
+
+def refuse_old_password(user: User) -> None:
+    """Raise `Ended` where the password is no longer the one that `user` was read with.
+
+    It was checked some time ago. Looking once more in the transaction of a write, nothing that an old password began
+    outlives its change.
+    """
+    if user.locked().password_hash != user.password_hash:
+        raise Ended("The password has just been changed")

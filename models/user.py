@@ -11,7 +11,7 @@ import peewee
 from flask_login import UserMixin
 
 from .base import Model, MomentField, database, now
-from .errors import Conflict, NotFound
+from .errors import Conflict, Ended
 from .text import fold
 
 TAKEN = {
@@ -99,38 +99,41 @@ class User(Model, UserMixin):
         for user in cls.select().iterator():
             yield from user.picture.files
 
-    def change(self, picture: Picture | None = None, **fields: Any) -> Picture | None:
-        """Change the given fields, and return the picture that the given one replaces.
+    def change(self, picture: Picture | None = None, redrawn: bool = False, **fields: Any) -> Picture | None:
+        """Change the given fields and the picture, and return the picture whose files are of no more use.
 
-        Raises `Conflict` where a new name or address is taken, `NotFound` when the account has just been deleted.
+        A `redrawn` picture takes the place of a default one only: an upload that came meanwhile stays.
+        Raises `Conflict` where a new name or address is taken, `Ended` when the account has just been deleted.
         """
         if "username" in fields:
             fields["username_key"] = fold(fields["username"])
-        if picture:
-            fields |= columns_of(picture)
         with unique(self, **fields):
-            before = self.locked()
+            now_stored = self.locked()
+            useless = now_stored.picture if picture else None
+            if picture and redrawn and not now_stored.image_is_default:
+                useless = picture
+            elif picture:
+                fields |= columns_of(picture)
             if fields:
                 User.update(**fields).where(User.id == self.id).execute()
-        for name, value in fields.items():
-            setattr(self, name, value)
-        return before.picture if picture else None
+        self.__data__.update(now_stored.__data__ | fields)
+        return useless
 
     def erase(self) -> Picture:
-        """Delete the account with its dogs and sessions, and return its picture. Raises `NotFound`."""
+        """Delete the account with its dogs and sessions, and return its picture. Raises `Ended`."""
         with database.atomic():
             before = self.locked()
             before.delete_instance()
         return before.picture
 
     def locked(self) -> User:
-        """This account as it stands, held still until the end of the transaction. Raises `NotFound`."""
+        """This account as it stands, held still until the end of the transaction. Raises `Ended`."""
         query = User.select().where(User.id == self.id)
         if database.for_update:
             query = query.for_update()
         user = query.first()
         if user is None:
-            raise NotFound("This account has been deleted")
+            raise Ended("This account has been deleted")
         return user
 
 

@@ -1,6 +1,7 @@
 """What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
 
 from .dog import DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from .fields import Around
 from .user import (
     LoginSchema,
     NewPasswordSchema,
@@ -13,6 +14,6 @@ from .user import (
 )
 
 __all__ = [
-    "DogChangeSchema", "DogQuerySchema", "DogSchema", "LoginSchema", "NewDogSchema", "NewPasswordSchema",
+    "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "LoginSchema", "NewDogSchema", "NewPasswordSchema",
     "OwnUserSchema", "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
 ]  # fmt: skip

@@ -17,6 +17,9 @@ BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u206
 
 MAX_ID = 2**63 - 1
 
+# What a schema is told of its surroundings, by whoever loads or dumps it within `with Around({...})`.
+Around = Context[dict[str, Any]]
+
 
 def refuse_control_characters(text: str) -> None:
     """Raise `ValidationError` where a text holds a control character, a line break, or half a surrogate pair."""
@@ -59,7 +62,7 @@ class Email(fields.String):
         text = super()._deserialize(value, *args, **kwargs).strip()
         try:
             # The test environment is what lets `.test` domains in, which developers use.
-            checked = validate_email(text, check_deliverability=False, test_environment=True)
+            checked = validate_email(text, strict=True, check_deliverability=False, test_environment=True)
         except (EmailNotValidError, UnicodeError):
             raise ValidationError("This is not an e-mail address. Write one like anna@example.com.") from None
         address = checked.normalized.lower()
@@ -81,11 +84,11 @@ class KnownPassword(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(1, 256, error="Use 1 to 256 characters.")
-        super().__init__(required=True, validate=length, load_only=True, **kwargs)
+        super().__init__(validate=length, load_only=True, **{"required": True, **kwargs})
 
 
 class Upload(fields.Field):
-    """A picture, as a file of a multipart form. Load it within `Context({"render": ...})`.
+    """A picture, as a file of a multipart form. Load it within `Around({"render": ...})`.
 
     `render` makes of its stream what the field gives, or raises `ValueError` with what is wrong with it.
     """
@@ -94,7 +97,7 @@ class Upload(fields.Field):
         if not hasattr(value, "stream"):
             raise ValidationError("Send a picture here, as a file of a multipart form.")
         try:
-            return Context.get()["render"](value.stream)
+            return Around.get()["render"](value.stream)
         except ValueError as error:
             raise ValidationError(str(error)) from None
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
-from marshmallow.experimental.context import Context
 
-from .fields import Email, KnownPassword, Moment, Password, Upload, Username
+from .fields import Around, Email, KnownPassword, Moment, Password, Upload, Username
 
 
 class PictureSchema(Schema):
-    """A picture, ready for an `<img>` on any origin. Dump it within `Context({"pictures": <URL of their folder>})`."""
+    """A picture, ready for an `<img>` on any origin. Dump it within `Around({"pictures": <URL of their folder>})`."""
 
     url = fields.Function(lambda picture: url_of(picture.image))
     srcset = fields.Function(lambda picture: srcset_of(picture))
@@ -22,7 +21,7 @@ class PictureSchema(Schema):
 
 def url_of(image: str) -> str:
     """The whole URL of a picture's file."""
-    return f"{Context.get()['pictures']}/{image}"
+    return f"{Around.get()['pictures']}/{image}"
 
 
 def srcset_of(picture: Any) -> str:
@@ -66,20 +65,27 @@ class LoginSchema(Schema):
     password = KnownPassword()
     remember = fields.Boolean(load_default=False)
 
-    @validates_schema
-    def name_somebody(self, fields: dict[str, Any], **_: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def name_somebody(self, _: Any, given: dict[str, Any], **__: Any) -> None:
         """Raise `ValidationError` where neither a name nor an address is given."""
-        if "username" not in fields and "email" not in fields:
+        if "username" not in given and "email" not in given:
             raise ValidationError({"email": ["Give your email or your username."]})
 
 
 class ProfileChangeSchema(Schema):
-    """What an owner may change of an account."""
+    """What an owner may change of an account. Load it within `Around({"user": ...})`, the account as it is."""
 
     username = Username()
     email = Email()
     file = Upload()
-    current_password = fields.String(load_only=True)
+    current_password = KnownPassword(required=False)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def confirm_new_email(self, fields: dict[str, Any], given: dict[str, Any], **_: Any) -> None:
+        """Raise `ValidationError` where a new address comes without the password."""
+        is_new = fields.get("email") not in (None, Around.get()["user"].email)
+        if is_new and "current_password" not in given:
+            raise ValidationError({"current_password": ["A new e-mail address needs your current password too."]})
 
 
 class PasswordSchema(Schema):

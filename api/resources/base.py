@@ -8,11 +8,13 @@ from typing import Any
 
 import flask_restful
 from flask import Response, current_app, g, request
+from flask_login import current_user
 from marshmallow import Schema, ValidationError
-from marshmallow.experimental.context import Context
+
+from schemas import Around
 
 from ..auth import bearer_token, require_login
-from ..body import read_body, read_query
+from ..body import Sent, read_body, read_query
 from ..envelope import envelope, json_response
 from ..paging import Page
 from ..storage import render_in_slot
@@ -46,16 +48,27 @@ def takes(schema_class: type[Schema], source: str = "body") -> Callable[[Verb], 
     def decorate(verb: Verb) -> Verb:
         @wraps(verb)
         def checked(self: Any, **path: Any) -> Any:
-            given = read_query() if source == "query" else read_body("file" in schema.fields)
-            g.body = given
-            with Context({"render": render_in_slot}):
-                fields = schema.load(given)
-            return verb(self, fields, **path)
+            sent = read_query() if source == "query" else read_body("file" in schema.fields)
+            g.sent = sent.values
+            return verb(self, load(schema, sent), **path)
 
         setattr(checked, f"{source}_schema", schema)
         return checked
 
     return decorate
+
+
+def load(schema: Schema, sent: Sent) -> dict[str, Any]:
+    """The fields that were sent, checked. Raises `ValidationError` that names every wrong one at once."""
+    with Around({"render": render_in_slot, "user": current_user}):
+        try:
+            # What can't be used is there all the same: None is wrong in every field, and its message is replaced.
+            fields = schema.load({**sent.values, **dict.fromkeys(sent.errors)})
+        except ValidationError as error:
+            raise ValidationError({**error.messages_dict, **sent.errors}) from None
+    if sent.errors:
+        raise ValidationError(dict(sent.errors))
+    return fields
 
 
 def gives(schema_class: type[Schema], status: int = 200) -> Callable[[Verb], Verb]:
@@ -66,7 +79,7 @@ def gives(schema_class: type[Schema], status: int = 200) -> Callable[[Verb], Ver
         @wraps(verb)
         def given(self: Any, *args: Any, **path: Any) -> Response:
             result = verb(self, *args, **path)
-            with Context({"pictures": f"{current_app.config['PUBLIC_URL']}/profile_pics"}):
+            with Around({"pictures": f"{current_app.config['PUBLIC_URL']}/profile_pics"}):
                 if isinstance(result, Page):
                     return page_response(result, schema, status)
                 return row_response(result, schema, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from models import User
+from models import User, database
 from schemas import (
     LoginSchema,
     NewPasswordSchema,
@@ -16,7 +16,7 @@ from schemas import (
     UserSchema,
 )
 
-from ..auth import end_session, log_in, require_login, require_session
+from ..auth import log_in, log_out, require_login, require_session
 from ..limits import registrations
 from ..passwords import authenticate, hash_password, require_password
 from ..storage import kept_picture, pictures
@@ -34,9 +34,8 @@ class UserRegister(Resource):
     def post(self, fields):
         """Create an account, with a picture if you like, and log in."""
         password_hash = hash_password(fields.pop("password"))
-        with kept_picture(fields.pop("file", None), fields["username"]) as picture:
-            user = User.register(password_hash=password_hash, picture=picture, **fields)
-        return log_in(user)
+        with kept_picture(fields.pop("file", None), fields["username"]) as picture, database.atomic():
+            return log_in(User.register(password_hash=password_hash, picture=picture, **fields))
 
 
 class UserLogin(Resource):
@@ -60,7 +59,7 @@ class UserLogout(Resource):
     @gives(OwnUserSchema)
     def post(self):
         """End this session, on the server too."""
-        end_session()
+        log_out()
 
 
 class UserProfile(Resource):
@@ -79,12 +78,10 @@ class UserProfile(Resource):
         password, upload = fields.pop("current_password", None), fields.pop("file", None)
         if fields.get("email", user.email) != user.email:
             require_password(user, password)
-        redraw = "username" in fields and user.picture.is_default
-        name = fields.get("username", user.username)
-        with kept_picture(upload, name) if upload or redraw else nullcontext() as picture:
-            replaced = user.change(picture, **fields)
-        pictures().delete(replaced)
-        return user
+        with kept_picture(upload, user.username) if upload else nullcontext() as picture:
+            useless = user.change(picture, **fields)
+        pictures().delete(useless)
+        return redraw(user) if "username" in fields else user
 
     @gives(OwnUserSchema)
     @takes(PasswordSchema)
@@ -93,7 +90,7 @@ class UserProfile(Resource):
         user = require_login()
         require_password(user, **fields)
         pictures().delete(user.erase())
-        end_session()
+        log_out()
 
 
 class UserPassword(Resource):
@@ -137,7 +134,18 @@ class UserItem(Resource):
 
 def set_picture(user, upload):
     """Give the user this picture, or without one the default; the files of the old one go when the new one is in."""
-    with kept_picture(upload, user.username) as picture:
-        replaced = user.change(picture)
-    pictures().delete(replaced)
+    name = user.username
+    with kept_picture(upload, name) as picture:
+        useless = user.change(picture)
+    pictures().delete(useless)
+    return redraw(user, drawn_of=name)
+
+
+def redraw(user, drawn_of=None):
+    """Draw the default picture anew, where the user has it, until it is of the name that the user has by now."""
+    while user.picture.is_default and user.username != drawn_of:
+        drawn_of = user.username
+        with kept_picture(None, drawn_of) as picture:
+            useless = user.change(picture, redrawn=True)
+        pictures().delete(useless)
     return user
