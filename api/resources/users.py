@@ -75,13 +75,10 @@ class UserProfile(Resource):
     def patch(self, fields):
         """Change your username, your e-mail address (with your password) or your picture."""
         user = require_login()
-        password, upload = fields.pop("current_password", None), fields.pop("file", None)
+        password = fields.pop("current_password", None)
         if fields.get("email", user.email) != user.email:
             require_password(user, password)
-        with kept_picture(upload, user.username) if upload else nullcontext() as picture:
-            useless = user.change(picture, **fields)
-        pictures().delete(useless)
-        return redraw(user) if "username" in fields else user
+        return change_account(user, **fields)
 
     @gives(OwnUserSchema)
     @takes(PasswordSchema)
@@ -113,12 +110,12 @@ class UserPicture(Resource):
     @takes(PictureUploadSchema)
     def put(self, fields):
         """Replace your picture."""
-        return set_picture(require_login(), fields["file"])
+        return change_account(require_login(), **fields)
 
     @gives(OwnUserSchema)
     def delete(self):
         """Go back to the default picture."""
-        return set_picture(require_login(), None)
+        return change_account(require_login(), to_default=True)
 
 
 class UserItem(Resource):
@@ -132,17 +129,18 @@ class UserItem(Resource):
         return User.find(user_id)
 
 
-def set_picture(user, upload):
-    """Give the user this picture, or without one the default; the files of the old one go when the new one is in."""
-    name = user.username
-    with kept_picture(upload, name) as picture:
-        useless = user.change(picture)
+def change_account(user, file=None, to_default=False, **fields):
+    """Change the account and, with a `file` or `to_default`, its picture. A default picture follows the name."""
+    name = fields.get("username", user.username)
+    redrawn = user.picture.is_default and name != user.username and not file
+    with kept_picture(file, name) if file or to_default or redrawn else nullcontext() as picture:
+        useless = user.change(picture, redrawn=redrawn, **fields)
     pictures().delete(useless)
     return redraw(user, drawn_of=name)
 
 
-def redraw(user, drawn_of=None):
-    """Draw the default picture anew, where the user has it, until it is of the name that the user has by now."""
+def redraw(user, drawn_of):
+    """Draw a default picture anew while it is of another name than the user has, who may change it at any time."""
     while user.picture.is_default and user.username != drawn_of:
         drawn_of = user.username
         with kept_picture(None, drawn_of) as picture:
