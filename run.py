@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 
+import peewee
 from granian import Granian
 from granian.constants import Interfaces
 
@@ -30,7 +31,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Start the Kennel server.")
     parser.add_argument("--dev", action="store_true", help="start anew when the code changes; on this machine only")
     dev = parser.parse_args().dev
-    for name in migrations.upgrade(database.obj):
+    try:
+        applied = migrations.upgrade(database.obj)
+    except (peewee.DatabaseError, OSError, TypeError) as error:
+        sys.exit(f"DATABASE_URL: the database can't be used ({error}). For example: sqlite:///dogs.sqlite")
+    for name in applied:
         print(f"Applied {name} to the database.", flush=True)
     serve_dev() if dev else serve()
 

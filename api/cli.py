@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
+import peewee
 from flask import Flask
 from flask.cli import AppGroup
 
@@ -14,6 +18,15 @@ db = AppGroup("db", help="The schema of the database.")
 uploads = AppGroup("uploads", help="The files of the pictures.")
 
 
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Stop the command with one line where the database can't be used."""
+    try:
+        yield
+    except (peewee.DatabaseError, OSError) as error:
+        raise click.ClickException(f"DATABASE_URL: the database can't be used ({error}).") from error
+
+
 def init_app(app: Flask) -> None:
     """Add the commands."""
     app.cli.add_command(db)
@@ -21,6 +34,7 @@ def init_app(app: Flask) -> None:
 
 
 @db.command("upgrade")
+@told_in_one_line()
 def upgrade() -> None:
     """Bring the schema up to date."""
     applied = migrations.upgrade(database.obj)
@@ -31,6 +45,7 @@ def upgrade() -> None:
 
 
 @db.command("status")
+@told_in_one_line()
 def status() -> None:
     """List the migrations, and end with 1 where one is still to be applied."""
     listed = migrations.status(database.obj)
@@ -46,6 +61,7 @@ def status() -> None:
     "--older-than", default=ABANDONED_SECONDS, show_default=True, metavar="SECONDS",
     help="Leave younger files alone: the account they belong to may be in the making.",
 )  # fmt: skip
+@told_in_one_line()
 def prune(older_than: int) -> None:
     """Remove the picture files that no account names, such as a crash leaves behind."""
     removed = pictures().prune(User.all_picture_files(), older_than)

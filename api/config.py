@@ -89,26 +89,38 @@ def secret(text: str) -> str:
 
 def database_url(text: str) -> str:
     """A check: a database URL. A relative SQLite path is taken from the project's folder."""
-    if not re.match(r"[a-z0-9+]+://", text):
+    if not re.match(r"[a-z0-9+]+://.", text):
         raise ValueError("it must be a URL")
+    if not text.startswith("sqlite"):
+        return text
     name = text.removeprefix("sqlite:///")
+    if name in (text, "") or name.startswith("?"):
+        raise ValueError("it must be sqlite:/// and the path of a file")
     if name.startswith(":memory:"):
         raise ValueError("a database in memory would be another one in every thread")
-    if name == text or name.startswith("/"):
-        return text
-    return f"sqlite:///{ROOT / name}"
+    return text if name.startswith("/") else f"sqlite:///{ROOT / name}"
 
 
 def uploads_url(text: str) -> str:
     """A check: a folder. A relative one is taken from the project's folder."""
     if "://" in text:
         raise ValueError("it must be a folder; other stores are not supported yet")
-    return str(ROOT / text)
+    folder = ROOT / text
+    if folder.exists() and not folder.is_dir():
+        raise ValueError("there is something of this name that is no folder")
+    return str(folder)
 
 
 def limits_url(text: str) -> str:
     """A check: where the counts of the limits are kept."""
-    if not re.match(r"(database://$|memory://$|rediss?://.)", text):
+    try:
+        parts = urlsplit(text)
+        known = text in ("database://", "memory://") or (
+            parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        )
+    except ValueError:
+        known = False
+    if not known:
         raise ValueError("it must be database:// or a redis:// URL")
     return text
 
@@ -170,7 +182,12 @@ class Config:
         names = {item.name for item in fields(cls)} - {"TESTING"}
         for name in overrides.keys() - names:
             raise ConfigError(f"{name}: there is no such setting")
-        given = {**dotenv_values(ROOT / ".env"), **os.environ, **overrides}
+        try:
+            given = {**dotenv_values(ROOT / ".env"), **os.environ, **overrides}
+        except UnicodeDecodeError:
+            raise ConfigError(
+                ".env: it must be a text in UTF-8, with a line such as PORT=8000 for each setting"
+            ) from None
         values = {
             item.name: read(item.name, given.get(item.name), item.default, item.metadata)
             for item in fields(cls)

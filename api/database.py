@@ -14,7 +14,7 @@ def init_app(app: Flask) -> None:
     """Point the models at the database; its connections open at first use. Raises `ConfigError`."""
     try:
         app.extensions["database"] = connect(app.config["DATABASE_URL"])
-    except (ValueError, RuntimeError, peewee.ImproperlyConfigured):
+    except (ValueError, RuntimeError, AttributeError, peewee.ImproperlyConfigured):
         raise ConfigError(
             "DATABASE_URL: no database can be made of it; is it a URL, and is the database's driver installed? "
             "For example: sqlite:///dogs.sqlite"

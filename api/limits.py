@@ -16,6 +16,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import Storage
 
 from models import RateLimit, User
+from models.text import fold
 
 from .errors import Forbidden, TooManyRequests, Unauthorized
 
@@ -67,8 +68,8 @@ def address() -> str:
         found = ip_address(request.remote_addr or "")
     except ValueError:
         return "unknown"
-    if isinstance(found, IPv6Address) and not found.ipv4_mapped:
-        return str(IPv6Address(int(found) >> 64 << 64))
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
     return str(found)
 
 
@@ -94,7 +95,7 @@ def init_app(app: Flask) -> None:
 
 def account_key(user: User | None, name: str) -> str:
     """What the failures of an account are counted under; an unknown name counts like a known one, and is not kept."""
-    return f"user:{user.id}" if user else hashlib.sha256(name.encode()).hexdigest()
+    return f"user:{user.id}" if user else hashlib.sha256(fold(name).encode()).hexdigest()
 
 
 @contextmanager

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 import time
+import traceback
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from flask import Flask, Response, g, has_request_context, request
 
 log = logging.getLogger("kennel")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-EMAIL = re.compile(r"[^\s'\"<>()=,;:]+@[^\s'\"<>()=,;:]+")
 
 
 def init_app(app: Flask) -> None:
@@ -62,24 +62,22 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     if has_request_context() and "request_id" in g:
         facts["request_id"] = g.request_id
     if record.exc_info:
-        facts["exception"] = scrubbed(logging.Formatter().formatException(record.exc_info))
+        facts["exception"] = trace_of(record.exc_info[1])
     return {name: fact for name, fact in facts.items() if fact not in (None, "")}
 
 
-def scrubbed(text: str) -> str:
-    """An exception's text without e-mail addresses and without what this request sent as a secret."""
-    for secret in sorted(secrets_of_request(), key=len, reverse=True):
-        text = text.replace(secret, "[secret]")
-    return EMAIL.sub("[e-mail]", text)
+def trace_of(error: BaseException | None) -> str:
+    """Where an exception came from, and what it was raised from, by kinds and lines of code.
 
-
-def secrets_of_request() -> set[str]:
-    """What must not be logged of this request: passwords, cookies, tokens."""
-    if not has_request_context():
-        return set()
-    texts = [*request.cookies.values(), request.headers.get("Authorization", "").rpartition(" ")[2]]
-    texts += [value for name, value in g.get("sent", {}).items() if "password" in name]
-    return {text for text in texts if isinstance(text, str) and text}
+    Its text may quote what a user sent, a password for one, so it stands in the log at the level `debug` alone.
+    """
+    if log.isEnabledFor(logging.DEBUG):
+        return "".join(traceback.format_exception(error)).rstrip()
+    parts = []
+    while error is not None:
+        parts.append("".join([*traceback.format_tb(error.__traceback__), type(error).__name__]))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nraised from\n".join(parts)
 
 
 class TextFormatter(logging.Formatter):
@@ -99,4 +97,4 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object."""
-        return orjson.dumps(facts_of(record)).decode()
+        return json.dumps(facts_of(record))

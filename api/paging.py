@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +11,9 @@ import peewee
 from flask import current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from marshmallow import ValidationError
+
+# Where a page ended: the value of the sort column, and the id.
+Place = tuple[Any, int]
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,30 @@ def paginate(rows: peewee.ModelSelect[Any], sorts: dict[str, Any], query: dict[s
     every order a total one. Raises `ValidationError` for a cursor that was not given out for this very list.
     """
     limit = query["limit"]
-    column, identity = sorts[query["sort"].lstrip("-")], sorts["id"]
-    descending = query["sort"].startswith("-")
+    column = sorts[query["sort"].lstrip("-")]
     signer = cursor_signer(query)
-    if query["cursor"] is not None:
-        value, row_id = read_cursor(signer, query["cursor"], column)
-        place = peewee.Tuple(column, identity)
-        after = peewee.Tuple(value, row_id)
-        rows = rows.where(place < after if descending else place > after)
-    order = (column, identity)
-    rows = rows.order_by(*(part.desc() if descending else part for part in order))
-    found = list(rows.limit(limit + 1))
+    place = None if query["cursor"] is None else read_cursor(signer, query["cursor"], column)
+    found = rows_after(rows, column, sorts["id"], place, query["sort"].startswith("-"), limit + 1)
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)
+
+
+def rows_after(
+    rows: peewee.ModelSelect[Any], column: Any, identity: Any, place: Place | None, descending: bool, count: int
+) -> list[Any]:
+    """The next `count` rows behind a place, in the order of the column and then of the id.
+
+    First the rest of the rows that are equal in the column, then those beyond. Asked for at once, by a comparison of
+    pairs, SQLite would walk through all equal ones: it does not seek by an id that is in an index beside a text.
+    """
+    order = [part.desc() if descending else part for part in (column, identity)]
+    if place is None:
+        return list(rows.order_by(*order).limit(count))
+    value, row_id = place
+    equal, beyond = column == value, column < value if descending else column > value
+    later = identity < row_id if descending else identity > row_id
+    found = list(rows.where(equal, later).order_by(order[1]).limit(count)) if column is not identity else []
+    return found + list(rows.where(beyond).order_by(*order).limit(count - len(found)))
 
 
 def cursor_signer(query: dict[str, Any]) -> URLSafeSerializer:
@@ -60,17 +73,17 @@ def cursor_signer(query: dict[str, Any]) -> URLSafeSerializer:
 
 def write_cursor(signer: URLSafeSerializer, row: Any, column: Any) -> str:
     """The place of this row in the list."""
-    value = getattr(row, column.name)
+    value = column.db_value(getattr(row, column.name))
     signed: Any = signer.dumps([value, row.id])
     return signed.decode()
 
 
-def read_cursor(signer: URLSafeSerializer, cursor: str, column: Any) -> tuple[Any, int]:
-    """The place that this cursor names: the value of the sort column, and the id."""
+def read_cursor(signer: URLSafeSerializer, cursor: str, column: Any) -> Place:
+    """The place that this cursor names. Raises `ValidationError`."""
     try:
         value, row_id = signer.loads(cursor)
     except BadSignature:
         raise ValidationError(
             {"cursor": ["This cursor is not one of this list. Begin again without a cursor."]}
         ) from None
-    return datetime.fromisoformat(value) if isinstance(column, peewee.DateTimeField) else value, row_id
+    return column.python_value(value), row_id

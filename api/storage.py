@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from flask import Flask, current_app
 
 from models import Picture
+from models.locks import alone_in
 
 from .pictures import Rendering, draw_default, render
 from .slots import slot
@@ -63,17 +63,6 @@ class PictureStore:
             raise
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait until nobody else on this machine is in such a block: reading the largest pictures takes 300 MB each."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    @contextmanager
     def kept(self, rendering: Rendering, is_default: bool = False) -> Iterator[Picture]:
         """Keep a picture if the block succeeds: files before the row that names them, and none without it."""
         picture = self.save(rendering, is_default)
@@ -103,9 +92,12 @@ class PictureStore:
         removed = []
         for path in sorted(self.folder.glob("*.webp")):
             ours = NAME.fullmatch(path.name.removeprefix("."))
-            if ours and path.name not in keep and path.stat().st_mtime <= time.time() - older_than:
-                path.unlink(missing_ok=True)
-                removed.append(path.name)
+            if not ours or path.name in keep:
+                continue
+            with suppress(FileNotFoundError):  # somebody else was faster
+                if path.stat().st_mtime <= time.time() - older_than:
+                    path.unlink()
+                    removed.append(path.name)
         return removed
 
 
@@ -139,6 +131,8 @@ def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture
 
 
 def render_in_slot(stream: BinaryIO) -> Rendering:
-    """`render`, when it is this upload's turn."""
-    with slot(), pictures().turn():
+    """`render`, one upload at a time: reading the largest takes 300 MB."""
+    folder = pictures().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with slot(), alone_in(folder):
         return render(stream)

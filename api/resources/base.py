@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 import flask_restful
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 from flask_login import current_user
 from marshmallow import Schema, ValidationError
 
@@ -49,7 +49,6 @@ def takes(schema_class: type[Schema], source: str = "body") -> Callable[[Verb], 
         @wraps(verb)
         def checked(self: Any, **path: Any) -> Any:
             sent = read_query() if source == "query" else read_body("file" in schema.fields)
-            g.sent = sent.values
             return verb(self, load(schema, sent), **path)
 
         setattr(checked, f"{source}_schema", schema)

@@ -7,8 +7,7 @@ from pathlib import Path
 import peewee
 from playhouse.migrations import Migration, Runner
 
-# A second start waits this long for the first one's migrations.
-PATIENCE_SECONDS = 600
+from ..locks import alone_in
 
 
 def runner(database: peewee.Database) -> Runner:
@@ -22,25 +21,22 @@ def status(database: peewee.Database) -> list[Migration]:
 
 
 def upgrade(database: peewee.Database) -> list[str]:
-    """Bring the schema up to date, and return the names of the migrations applied.
+    """Bring the schema up to date, all of it or nothing, and return the names of the migrations applied.
 
     Two upgrades at once are safe: the second waits for the first, then finds nothing left to do.
     """
     if not isinstance(database, peewee.SqliteDatabase):
         return runner(database).up()
-    usual = database.timeout
-    database.timeout = PATIENCE_SECONDS
-    try:
-        # One transaction around all of them is the lock. Foreign keys can't be switched inside a transaction,
-        # and a migration that rebuilds a table would cascade with them on.
+    # The lock comes before the connection: two that make a new file write-ahead at once get in each other's way.
+    with alone_in(Path(database.database).parent):
         database.connect(reuse_if_open=True)
+        # A migration that rebuilds a table would cascade with these on. Within a transaction they can't be switched.
         database.foreign_keys = 0
-        with database.atomic():
-            applied = runner(database).up()
-            broken = database.execute_sql("PRAGMA foreign_key_check").fetchall()
-            if broken:
-                raise peewee.IntegrityError(f"the migrations would break {len(broken)} foreign keys")
-        return applied
-    finally:
-        database.foreign_keys = 1
-        database.timeout = usual
+        try:
+            with database.atomic():
+                applied = runner(database).up()
+                if database.execute_sql("PRAGMA foreign_key_check").fetchone():
+                    raise peewee.IntegrityError("the migrations would break foreign keys: rows would point to nothing")
+            return applied
+        finally:
+            database.foreign_keys = 1
