@@ -35,14 +35,13 @@ def bearer_token() -> str | None:
 
 
 def user_of_cookie(key: str) -> User | None:
-    """The user of the session that the cookie names; a bearer token, good or bad, speaks instead of the cookie."""
-    token = bearer_token()
-    found = Session.with_key(key if token is None else token)
+    """The user of the session that the cookie names. Beside a bearer token, good or bad, a cookie does not count."""
+    found = Session.with_key(key) if bearer_token() is None else None
     return found.user if found else None
 
 
 def user_of_request(_: Any) -> User | None:
-    """The user of the bearer token, where no cookie names a session."""
+    """The user of the session that the bearer token names."""
     token = bearer_token()
     found = Session.with_key(token) if token else None
     return found.user if found else None

@@ -9,7 +9,6 @@ from datetime import timedelta
 import peewee
 
 from .base import Model, MomentField, database, now
-from .errors import Ended
 from .user import User
 
 REMEMBERED = timedelta(days=30)
@@ -44,7 +43,7 @@ class Session(Model):
         key = secrets.token_urlsafe(32)
         started = now()
         with database.atomic():
-            refuse_old_password(user)
+            user.locked()
             cls.delete().where(cls.expires_at <= started).execute()
             session = cls.create(
                 key_hash=hash_of(key),
@@ -85,16 +84,5 @@ class Session(Model):
     def change_password(self, password_hash: str) -> None:
         """Set the user's password and end every other session of that user. Raises `Ended`."""
         with database.atomic():
-            refuse_old_password(self.user)
             self.user.change(password_hash=password_hash)
             Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
-
-
-def refuse_old_password(user: User) -> None:
-    """Raise `Ended` where the password is no longer the one that `user` was read with.
-
-    It was checked some time ago. Looking once more in the transaction of a write, nothing that an old password began
-    outlives its change.
-    """
-    if user.locked().password_hash != user.password_hash:
-        raise Ended("The password has just been changed")

@@ -103,7 +103,7 @@ class User(Model, UserMixin):
         """Change the given fields and the picture, and return the picture whose files are of no more use.
 
         A `redrawn` picture takes the place of a default one only: an upload that came meanwhile stays.
-        Raises `Conflict` where a new name or address is taken, `Ended` when the account has just been deleted.
+        Raises `Conflict` where a new name or address is taken, and `Ended` as `locked` does.
         """
         if "username" in fields:
             fields["username_key"] = fold(fields["username"])
@@ -127,13 +127,17 @@ class User(Model, UserMixin):
         return before.picture
 
     def locked(self) -> User:
-        """This account as it stands, held still until the end of the transaction. Raises `Ended`."""
+        """This account as it stands, held still until the end of the transaction.
+
+        Raises `Ended` where it has been deleted, or given another password, since it was read: the password was checked
+        some time ago, and nothing that an old one began may outlive its change.
+        """
         query = User.select().where(User.id == self.id)
         if database.for_update:
             query = query.for_update()
         user = query.first()
-        if user is None:
-            raise Ended("This account has been deleted")
+        if user is None or user.password_hash != self.password_hash:
+            raise Ended("This account has just been deleted, or its password changed")
         return user
 
 

@@ -131,12 +131,12 @@ class UserItem(Resource):
 
 def change_account(user, file=None, to_default=False, **fields):
     """Change the account and, with a `file` or `to_default`, its picture. A default picture follows the name."""
-    name = fields.get("username", user.username)
-    redrawn = user.picture.is_default and name != user.username and not file
+    before, name = user.username, fields.get("username", user.username)
+    redrawn = user.picture.is_default and name != before and not file
     with kept_picture(file, name) if file or to_default or redrawn else nullcontext() as picture:
         useless = user.change(picture, redrawn=redrawn, **fields)
     pictures().delete(useless)
-    return redraw(user, drawn_of=name)
+    return redraw(user, drawn_of=name if to_default or redrawn else before)
 
 
 def redraw(user, drawn_of):
