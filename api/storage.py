@@ -16,7 +16,8 @@ from flask import Flask, current_app
 from models import Picture
 from models.locks import alone_in
 
-from .pictures import Rendering, draw_default, render
+from .default_picture import draw_default
+from .pictures import Rendering, render
 from .slots import slot
 
 NAME = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+
+from api.slots import Slots
+from models import Session, User
 
 PASSWORD = "correct horse"
 PHOTOS = Path(__file__).parent / "photos"
@@ -40,3 +48,100 @@ def drawn(size: tuple[int, int] = (300, 400), kind: str = "PNG", mode: str = "RG
     buffer = io.BytesIO()
     Image.new(mode, size, 200 if mode == "L" else None).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def browser_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
+    """A multipart form, written byte for byte as browsers do, as keywords for a test client.
+
+    A part is its name, its file's name (None for a text, "" for a file input that was left empty) and its content.
+    """
+    body = b""
+    for name, filename, content in parts:
+        file = "" if filename is None else f'; filename="{filename}"\r\nContent-Type: application/octet-stream'
+        body += f'--limit\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
+    return {"data": body + b"--limit--\r\n", "content_type": "multipart/form-data; boundary=limit"}
+
+
+def at_once(app: Flask, *deeds: Callable[[], Any]) -> list[Any]:
+    """What the deeds return, each done in a thread of its own, all let go at the same moment."""
+    gate = threading.Barrier(len(deeds))
+
+    def run(deed: Callable[[], Any]) -> Any:
+        gate.wait()
+        try:
+            return deed()
+        finally:
+            app.extensions["database"].close()  # this thread's own connection
+
+    with ThreadPoolExecutor(len(deeds)) as threads:
+        return list(threads.map(run, deeds))
+
+
+@contextmanager
+def traced(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
+    """Hands each SQL statement that this thread sends within the block to `see`, just before it is run."""
+    connection = app.extensions["database"].connection()
+    connection.set_trace_callback(see)
+    try:
+        yield
+    finally:
+        connection.set_trace_callback(None)
+
+
+@contextmanager
+def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Does the deeds between look and write: one just before each transaction of the block. Lists what they return."""
+    waiting = list(deeds)
+    done: list[Any] = []
+
+    def interrupt(statement: str) -> None:
+        if statement.startswith("BEGIN") and waiting:
+            done.extend(at_once(app, waiting.pop(0)))
+
+    with traced(app, interrupt):
+        yield done
+    assert len(done) == len(deeds), "a deed failed, or the block began too few transactions"
+
+
+def refusal(response: Any) -> tuple[int, str]:
+    """Status and kind of a failure, once the whole envelope around it is in order."""
+    body = response.json() if callable(response.json) else response.json
+    assert set(body) == {"data", "status", "error"}
+    assert body["data"] == {}
+    assert set(body["status"]) == {"code", "message"}
+    assert body["status"]["code"] == response.status_code
+    assert body["status"]["message"]
+    assert body["status"]["message"] != "Success"
+    assert {"type", "request_id"} <= set(body["error"]) <= {"type", "request_id", "fields"}
+    assert body["error"]["request_id"] == response.headers["X-Request-ID"]
+    assert response.headers["Content-Type"] == "application/json"
+    prefix, slug = body["error"]["type"].split("/errors/")
+    assert not prefix
+    return response.status_code, slug
+
+
+def bearer(username: str) -> dict[str, str]:
+    """The header that speaks for this user by the token of a new session."""
+    user = User.named(username)
+    assert user
+    return {"Authorization": f"Bearer {Session.open(user).key}"}
+
+
+def log_lines() -> io.StringIO:
+    """What the log of the newest application writes from now on."""
+    stream = io.StringIO()
+    handler = logging.getLogger("kennel").handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    return stream
+
+
+@contextmanager
+def no_room(slots: Slots) -> Iterator[int]:
+    """For the block no heavy work is taken, not even into the queue. Gives how much there was room for."""
+    with ExitStack() as stack:
+        room = 0
+        while slots.room.acquire(blocking=False):
+            stack.callback(slots.room.release)
+            room += 1
+        yield room

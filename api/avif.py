@@ -1,0 +1,110 @@
+"""How large the frames in an AVIF file are.
+
+A file of 4 KB can hold a frame of 200 megapixels and declare it as small: the decoder makes room for all of it, and
+scales it afterwards. The sizes that count stand in the AV1 data, so they are read here before it is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+
+# Boxes, items or units before a file counts as made to keep us busy. Encoders write some dozen.
+MAX_PARTS = 20_000
+UNCHECKED = "the sizes of the frames in this AVIF file can't be read"
+
+
+def frames(data: bytes) -> list[int]:
+    """The pixels of the largest frame of each item. Raises `ValueError`, `LookupError` or `struct.error`."""
+    return [largest_frame(item) for item in items(data)]
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Type and content of each box (ISO/IEC 14496-12, 4.2)."""
+    position = 0
+    for _ in range(MAX_PARTS):
+        if position >= len(data):
+            return
+        size, kind = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        end = max(start, position + size) if size else len(data)
+        yield kind, data[start:end]
+        position = end
+    raise ValueError(UNCHECKED)
+
+
+def items(data: bytes) -> Iterator[bytes]:
+    """What an AVIF file consists of: coded pictures, but metadata too (ISO/IEC 14496-12, 8.11.3)."""
+    (meta,) = (dict(boxes(content[4:])) for kind, content in boxes(data) if kind == b"meta")
+    table = BytesIO(meta[b"iloc"])
+
+    def number(size: int) -> int:
+        return int.from_bytes(table.read(size))
+
+    version, _, sizes = number(1), number(3), number(2)
+    count = number(4 if version > 1 else 2)
+    if count > MAX_PARTS:
+        raise ValueError(UNCHECKED)
+    for _ in range(count):
+        number(4 if version > 1 else 2)
+        area = meta[b"idat"] if version and number(2) & 15 else data
+        number(2)
+        start = number(sizes >> 4 & 15)
+        if number(2) != 1:
+            raise ValueError(UNCHECKED)  # In pieces, what it says could not be read here. Nobody writes these.
+        number(sizes & 15 if version else 0)
+        start += number(sizes >> 12)
+        yield area[start : start + number(sizes >> 8 & 15)]
+
+
+def largest_frame(data: bytes) -> int:
+    """The pixels of the largest frame that AV1 data announces (AV1 specification, 5.3); 0 of other data."""
+    largest = position = 0
+    for _ in range(MAX_PARTS):
+        if position >= len(data):
+            return largest
+        header = data[position]
+        position += 2 if header & 4 else 1
+        size = len(data)
+        if header & 2:
+            size = 0
+            for shift in range(0, 56, 7):
+                size |= (data[position] & 127) << shift
+                position += 1
+                if data[position - 1] < 128:
+                    break
+        if header >> 3 & 15 == 1:
+            largest = max(largest, frame_pixels(data[position : position + size]))
+        position += size
+    raise ValueError(UNCHECKED)
+
+
+def frame_pixels(sequence_header: bytes) -> int:
+    """The pixels of a frame (AV1 specification, 5.5.1)."""
+    bits = (byte >> shift & 1 for byte in sequence_header for shift in range(7, -1, -1))
+
+    def take(count: int) -> int:
+        value = 0
+        for _ in range(count):
+            value = value << 1 | next(bits)
+        return value
+
+    take(4)
+    if take(1):
+        take(5)
+    elif take(1):
+        raise ValueError(UNCHECKED)  # Timing, which only films have.
+    else:
+        delays = take(1)
+        for _ in range(take(5) + 1):
+            take(12)
+            if take(5) > 7:
+                take(1)
+            if delays and take(1):
+                take(4)
+    width_bits, height_bits = take(4) + 1, take(4) + 1
+    return (take(width_bits) + 1) * (take(height_bits) + 1)

@@ -1,0 +1,352 @@
+"""The database: how it is opened, what it keeps of a moment and a text, its schema's history, and its counters."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import sqlite3
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import peewee
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from playhouse.schema_diff import diff_models
+
+from models import MODELS, Dog, RateLimit, User, connect, database, migrations
+from models.base import now
+from models.text import fold
+
+from .factories import add_dog, at_once, register
+
+NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
+# Write-ahead, FULL, on, and 10 seconds.
+SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+def settings_of_this_thread() -> dict[str, Any]:
+    return {name: database.pragma(name) for name in SETTINGS}
+
+
+def tables() -> set[str]:
+    return set(database.get_tables()) - {"sqlite_sequence"}
+
+
+@pytest.fixture
+def empty(tmp_path: Path, make_app: Callable[..., Flask]) -> Flask:
+    """An application whose database is not there yet."""
+    return make_app(DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite'}")
+
+
+# --- Connections ---
+
+
+def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flask) -> None:
+    def look() -> tuple[sqlite3.Connection, dict[str, Any]]:
+        assert app.test_client().get("/api/v1/dogs").status_code == 200
+        return database.connection(), settings_of_this_thread()
+
+    looks = [look(), *at_once(app, *[look] * 4)]
+
+    assert [settings for _, settings in looks] == [SETTINGS] * 5
+    assert len({connection for connection, _ in looks}) == 5
+
+
+def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClient) -> None:
+    connection = database.connection()
+
+    dog = add_dog(anna)
+    assert anna.get("/api/v1/dogs/0").status_code == 404
+    assert anna.get(f"/api/v1/dogs/{dog['id']}").status_code == 200
+
+    assert not database.is_closed()
+    assert database.connection() is connection
+    assert not database.in_transaction()
+
+
+def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app: Flask, anna: FlaskClient) -> None:
+    dog = add_dog(anna)
+    path = app.config["DATABASE_URL"].removeprefix("sqlite:///")
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+
+    with database.atomic():
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        assert other.execute("SELECT name FROM dogs").fetchall() == [("Rex",)]
+        assert at_once(app, lambda: app.test_client().get(f"/api/v1/dogs/{dog['id']}"))[0].json["data"] == dog
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+def test_foreign_keys_are_enforced(app: Flask) -> None:
+    with pytest.raises(peewee.IntegrityError):
+        Dog.create(name="Rex", name_key="rex", owner="A", owner_key="a", breed="B", breed_key="b", user=7)
+
+
+def test_each_test_gets_a_copy_of_one_whole_file(settings: dict[str, Any], golden: Path) -> None:
+    path = Path(settings["DATABASE_URL"].removeprefix("sqlite:///"))
+
+    assert path != golden
+    assert path.read_bytes() == golden.read_bytes()
+    assert not golden.with_name(golden.name + "-wal").exists()  # it would hold a part of the rows
+    copy = connect(settings["DATABASE_URL"])
+    assert migrations.upgrade(copy) == []
+    copy.close()
+
+
+# --- Moments and texts ---
+
+
+MOMENTS = [
+    (datetime(2024, 2, 29, 12, 0, tzinfo=UTC), "2024-02-29 12:00:00.000000"),
+    (datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC), "2024-02-29 12:00:00.000001"),
+    (datetime(2024, 3, 1, 0, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2024-02-29 19:00:00.000000"),
+    (datetime(2023, 12, 31, 23, 0, tzinfo=timezone(timedelta(hours=-8))), "2024-01-01 07:00:00.000000"),
+]
+
+
+@pytest.mark.parametrize(("moment", "kept"), MOMENTS, ids=str)
+def test_a_moment_is_kept_in_utc_at_a_fixed_length_and_comes_back(
+    anna: FlaskClient, moment: datetime, kept: str
+) -> None:
+    dog = add_dog(anna)
+    Dog.update(created_at=moment).execute()
+
+    assert database.execute_sql("SELECT created_at FROM dogs").fetchone() == (kept,)
+    assert Dog.get().created_at == moment
+    assert Dog.get().created_at.tzinfo == UTC
+    sent = anna.get(f"/api/v1/dogs/{dog['id']}").json["data"]["created_at"]
+    assert datetime.fromisoformat(sent) == moment
+
+
+def test_the_order_of_kept_moments_is_the_order_of_time(app: Flask) -> None:
+    chance = random.Random(5)
+    start = datetime(2024, 10, 27, tzinfo=UTC)
+    moments = [
+        start + timedelta(microseconds=chance.choice([1, 10**3, 10**6]) * chance.randrange(9)) for _ in range(99)
+    ]
+    zones = [timezone(timedelta(minutes=chance.randrange(-720, 720))) for _ in moments]
+    RateLimit.insert_many(
+        {"key": str(number), "count": 1, "expires_at": moment.astimezone(zone)}
+        for number, (moment, zone) in enumerate(zip(moments, zones, strict=True))
+    ).execute()
+
+    kept = [row[0] for row in database.execute_sql("SELECT expires_at FROM rate_limits ORDER BY expires_at")]
+
+    assert {len(text) for text in kept} == {26}
+    assert [counter.expires_at for counter in RateLimit.select().order_by(RateLimit.expires_at)] == sorted(moments)
+    for moment in moments:
+        earlier = RateLimit.select().where(RateLimit.expires_at < moment).count()
+        assert earlier == sum(other < moment for other in moments)
+
+
+def test_now_is_utc() -> None:
+    assert datetime.now(UTC) - timedelta(seconds=60) < now() <= datetime.now(UTC)
+    assert now().tzinfo == UTC
+
+
+def test_every_character_and_its_other_cases_fold_to_one() -> None:
+    # The dotless i, whose upper case is the I of every language, has no other case of its own.
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and code != ord("ı")]
+    spellings = (str.upper, str.lower, str.title, str.casefold, fold, partial(unicodedata.normalize, "NFD"))
+
+    spelled = ((text, spell(text)) for text in characters for spell in spellings)
+    differing = [(ascii(text), ascii(other)) for text, other in spelled if text != other and fold(text) != fold(other)]
+
+    assert differing == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Rex", "Réx"), ("a", "ａ"), ("A", "А"), ("Rex", "Re x"), ("1", "¹"), ("i", "ı")], ids=ascii
+)
+def test_texts_that_differ_in_more_than_case_stay_apart(one: str, other: str) -> None:
+    assert fold(one) != fold(other)
+
+
+# --- The schema and its history ---
+
+
+def test_models_and_migrations_agree(app: Flask, tmp_path: Path) -> None:
+    def schema(database: peewee.Database, table: str) -> dict[str, Any]:
+        columns = database.execute_sql(f'PRAGMA table_info("{table}")').fetchall()
+        indexes = database.get_indexes(table)
+        return {
+            "columns": {name: (kind, not_null, default, key) for _, name, kind, not_null, default, key in columns},
+            "indexes": {(index.name, tuple(index.columns), index.unique) for index in indexes},
+            "foreign keys": sorted(row[2:] for row in database.execute_sql(f'PRAGMA foreign_key_list("{table}")')),
+        }
+
+    migrated = {model: schema(database, model._meta.table_name) for model in MODELS}
+    assert not diff_models(database.obj, MODELS)
+    declared = peewee.SqliteDatabase(tmp_path / "declared.sqlite")
+    with declared.bind_ctx(MODELS), declared.connection_context():
+        declared.create_tables(MODELS)
+        expected = {model: schema(declared, model._meta.table_name) for model in MODELS}
+
+    assert migrated == expected
+    assert tables() == {model._meta.table_name for model in MODELS} | {"schema_migration"}
+
+
+def test_no_table_ever_gives_an_id_twice(app: Flask) -> None:
+    rows = database.execute_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    counted = {name for name, sql in rows if "AUTOINCREMENT" in sql}
+
+    assert counted == {model._meta.table_name for model in MODELS if "id" in model._meta.fields}
+
+
+def test_no_column_of_ours_may_be_null(app: Flask) -> None:
+    nullable = [
+        (model._meta.table_name, column.name)
+        for model in MODELS
+        for column in database.get_columns(model._meta.table_name)
+        if column.null
+    ]
+
+    assert nullable == []
+
+
+def test_upgrade_applies_each_migration_once(empty: Flask) -> None:
+    assert [(listed.name, listed.applied) for listed in migrations.status(database.obj)] == [
+        (name, None) for name in NAMES
+    ]
+
+    assert migrations.upgrade(database.obj) == NAMES
+    register(empty, "Anna")
+    assert migrations.upgrade(database.obj) == []
+
+    assert all(listed.applied for listed in migrations.status(database.obj))
+    assert User.select().count() == 1
+
+
+def test_upgrade_leaves_the_settings_of_the_connection_as_they_were(empty: Flask) -> None:
+    migrations.upgrade(database.obj)
+
+    assert settings_of_this_thread() == SETTINGS
+    assert at_once(empty, settings_of_this_thread) == [SETTINGS]
+
+
+def test_upgrade_that_fails_changes_nothing(app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_dog(anna)
+    before = tables()
+
+    def down_and_out(_: migrations.Runner) -> list[str]:
+        migrations.runner(database.obj).down()
+        raise peewee.OperationalError("the disk is full")
+
+    monkeypatch.setattr(migrations.Runner, "up", down_and_out)
+    with pytest.raises(peewee.OperationalError, match="the disk is full"):
+        migrations.upgrade(database.obj)
+
+    assert tables() == before
+    assert Dog.select().count() == 1
+    assert settings_of_this_thread() == SETTINGS
+
+
+def test_upgrade_refuses_to_leave_rows_without_the_rows_they_name(
+    app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_dog(anna)
+
+    def forget_users(_: migrations.Runner) -> list[str]:
+        User.delete().execute()
+        return ["0002_forget_users"]
+
+    monkeypatch.setattr(migrations.Runner, "up", forget_users)
+    with pytest.raises(peewee.IntegrityError, match="foreign keys"):
+        migrations.upgrade(database.obj)
+
+    assert User.select().count() == 1
+
+
+def test_down_takes_back_what_up_made(app: Flask, anna: FlaskClient) -> None:
+    add_dog(anna)
+
+    undone = [name for _ in NAMES for name in migrations.runner(database.obj).down()]
+
+    assert undone == NAMES[::-1]
+    assert tables() == {"schema_migration"}
+    assert migrations.upgrade(database.obj) == NAMES
+    assert not diff_models(database.obj, MODELS)
+
+
+def upgrade_all(urls: list[str], gate: Any, answers: Any) -> None:
+    """What a process of the test below does: upgrade each database, all processes at the same moment."""
+    for url in urls:
+        opened = connect(url)
+        gate.wait()
+        try:
+            answers.put(migrations.upgrade(opened))
+        except Exception as error:
+            answers.put(repr(error))
+        finally:
+            opened.close()
+
+
+def test_upgrades_at_once_are_safe(tmp_path: Path) -> None:
+    rounds, processes = 60, 4
+    urls = [f"sqlite:///{tmp_path / str(number)}.sqlite" for number in range(rounds)]
+    start = multiprocessing.get_context("spawn")  # a process of its own, as a second server is
+    gate, answers = start.Barrier(processes), start.Queue()
+    workers = [start.Process(target=upgrade_all, args=(urls, gate, answers)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    given = [answers.get(timeout=60) for _ in range(rounds * processes)]
+    for worker in workers:
+        worker.join()
+
+    # In each round one applies them all, and the others wait and find nothing left to do.
+    assert sorted(given, key=str) == sorted([NAMES] * rounds + [[]] * rounds * (processes - 1), key=str)
+    for url in urls:
+        opened = connect(url)
+        assert not diff_models(opened, MODELS)
+        opened.close()
+
+
+# --- Counters ---
+
+
+def test_no_count_is_lost_among_threads(app: Flask) -> None:
+    def count() -> list[int]:
+        return [RateLimit.add("login", 1, 60) for _ in range(20)]
+
+    counts = [number for thread in at_once(app, *[count] * 8) for number in thread]
+
+    assert sorted(counts) == list(range(1, 161))
+    assert RateLimit.current("login").count == 160
+
+
+def test_counts_of_other_keys_and_amounts_stand_apart(app: Flask) -> None:
+    assert [RateLimit.add("a", 1, 60), RateLimit.add("b", 5, 60), RateLimit.add("a", 2, 60)] == [1, 5, 3]
+
+
+def test_a_window_lasts_from_its_first_count(app: Flask) -> None:
+    before = now()
+    RateLimit.add("a", 1, 60)
+    after = now()
+    RateLimit.add("a", 1, 9000)
+
+    assert before + timedelta(seconds=60) <= RateLimit.current("a").expires_at <= after + timedelta(seconds=60)
+
+
+def test_expired_counters_go_and_begin_anew(app: Flask) -> None:
+    for key in ("a", "b", "c"):
+        RateLimit.add(key, 3, 60)
+    RateLimit.update(expires_at=now()).where(RateLimit.key != "c").execute()
+
+    assert RateLimit.current("a") is None
+    assert RateLimit.add("a", 1, 60) == 1
+    assert {counter.key for counter in RateLimit.select()} == {"a", "c"}
+    assert RateLimit.add("c", 1, 60) == 4
+
+
+def test_forget_forgets_one_or_all(app: Flask) -> None:
+    for key in ("a", "b", "c"):
+        RateLimit.add(key, 1, 60)
+
+    assert (RateLimit.forget("a"), RateLimit.forget("a"), RateLimit.forget()) == (1, 0, 2)
+    assert RateLimit.select().count() == 0
