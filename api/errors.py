@@ -9,6 +9,7 @@ from typing import Any
 
 import peewee
 from flask import Flask, Response, g, request
+from limits.errors import StorageError
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
@@ -149,7 +150,7 @@ def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mappi
             return http_error(error)
         case peewee.IntegrityError():
             return "conflict", "Something that this needs has just been deleted. Read it again", None, {}
-        case peewee.OperationalError() | peewee.InterfaceError():
+        case peewee.OperationalError() | peewee.InterfaceError() | StorageError():
             return "unavailable", OUTAGE, None, {"Retry-After": "1"}
     return "internal", MESSAGES[500], None, {}
 

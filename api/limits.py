@@ -84,7 +84,7 @@ def raise_too_many(ends_at: float) -> NoReturn:
     raise TooManyRequests(f"Too many attempts. Try again in {seconds} seconds", seconds)
 
 
-limiter = Limiter(address, strategy="fixed-window", on_breach=refuse)
+limiter = Limiter(address, strategy="fixed-window", on_breach=refuse, storage_options={"wrap_exceptions": True})
 registrations = limiter.limit("30/minute")
 
 

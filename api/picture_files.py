@@ -248,5 +248,5 @@ def read_avif(data: bytes) -> Source:
 
 
 def opened(kind: str, file: BytesIO) -> Image.Image:
-    """A file of this format, opened but not decoded."""
+    """A file of this format, its header read and its pixels not."""
     return Image.open(file, formats=(kind,))

@@ -12,7 +12,7 @@ from flask import Flask, current_app
 from .errors import Unavailable
 
 # The threads of a worker process that answer requests.
-THREADS = 32
+THREADS = 64
 
 
 class Slots:
@@ -35,9 +35,9 @@ class Slots:
 
 
 def init_app(app: Flask) -> None:
-    """Share the cores among the worker processes."""
-    places = max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"])
-    app.extensions["slots"] = Slots(places, queue=THREADS // 2)
+    """Share the cores among the worker processes, and leave threads for everything else, however many wait."""
+    places = min(max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"]), THREADS // 4)
+    app.extensions["slots"] = Slots(places, queue=THREADS * 5 // 8)
 
 
 def slot() -> AbstractContextManager[None]:

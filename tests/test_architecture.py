@@ -34,7 +34,6 @@ HOUSE = (
     "api/security.py",
     "api/limits.py",
     "api/storage.py",
-    "api/openapi.py",
     "api/cli.py",
     "schemas/__init__.py",
     "models/__init__.py",
@@ -43,7 +42,6 @@ HOUSE = (
     "tests/conftest.py",
     "tests/factories.py",
     "tests/test_access.py",
-    "client",
     "bench",
     "docs",
 )

@@ -184,6 +184,15 @@ def test_a_body_without_a_type_is_415_and_no_body_is_400(client: FlaskClient) ->
     assert refusal(client.post("/user/login")) == (400, "bad-request")
 
 
+@pytest.mark.parametrize("body", [json.dumps(LOGIN), json.dumps(LOGIN, indent=2), f"\n {json.dumps(LOGIN)}", "{broken"])
+def test_json_that_is_said_to_be_a_form_is_415_and_the_answer_says_so(client: FlaskClient, body: str) -> None:
+    # What curl does with --data, unless it is told the type.
+    answer = client.post("/user/login", data=body, content_type=FORM)
+
+    assert refusal(answer) == (415, "unsupported-media-type")
+    assert "application/json" in answer.json["status"]["message"]
+
+
 def test_a_form_is_taken_where_json_is(app: Flask, anna: FlaskClient) -> None:
     for content in ({"data": LOGIN}, browser_form(*((name, None, text.encode()) for name, text in LOGIN.items()))):
         assert app.test_client().post("/user/login", **content).status_code == 200
@@ -293,6 +302,25 @@ def test_only_a_form_for_a_file_may_be_large(anna: FlaskClient) -> None:
     assert refusal(anna.post("/api/v1/dogs", **large)) == (413, "too-large")
     assert refusal(anna.put("/user/picture", data=b"x" * 65537, content_type=FORM)) == (413, "too-large")
     assert refusal(anna.put("/user/picture", data=b" " * 65537, content_type=JSON)) == (413, "too-large")
+
+
+def test_a_form_that_could_have_a_file_and_has_none_may_not_be_large(client: FlaskClient) -> None:
+    texts = [(name, None, b"x" * 40_000) for name in ("username", "surprise")]
+    for content in (
+        browser_form(*texts),
+        browser_form(*texts, ("file", "", b"")),
+        {"data": filled(MULTIPART, 64 * KIB + 1), "content_type": MULTIPART},
+    ):
+        assert refusal(client.post("/user/register", **content)) == (413, "too-large")
+
+
+def test_a_form_that_is_refused_half_way_leaves_no_file_open(client: FlaskClient) -> None:
+    parts = [(f"surprise{number}", None, b"") for number in range(2000)]
+
+    answer = client.post("/user/register", **browser_form(("file", "photo.jpg", b"x" * MIB), *parts))
+
+    # A file left open would be a warning, which is an error here.
+    assert refusal(answer) == (413, "too-large")
 
 
 @pytest.mark.parametrize("length", ["", "many", "-1", "1e3", "5", "65536", "9" * 30])
@@ -522,6 +550,7 @@ UNREADABLE = {
     "half an end": (MULTIPART, WHOLE + b"--lim"),
     "cut within a part": (MULTIPART, WHOLE[:-6]),
     "cut within a header": (MULTIPART, WHOLE + b"--limit\r\nContent-Disp"),
+    "nothing": (MULTIPART, b""),
     "JSON": (MULTIPART, json.dumps(ACCOUNT).encode()),
     "a part without a header": (MULTIPART, WHOLE + b"--limit\r\n\r\ntext\r\n--limit--\r\n"),
 }

@@ -234,11 +234,11 @@ def test_refuses_a_body_that_is_neither_a_json_object_nor_a_form(
     assert anna.get(DOGS).json["data"] == [dog]
 
 
-# --- Only its creator may change it, and only what he has seen ---
+# --- Only its creator may change it, and only as last seen ---
 
 
 @pytest.mark.parametrize("verb", WRITES)
-def test_a_stranger_gets_403_whatever_he_has_seen(anna: FlaskClient, bob: FlaskClient, verb: str) -> None:
+def test_a_stranger_gets_403_before_any_412(anna: FlaskClient, bob: FlaskClient, verb: str) -> None:
     dog = add_dog(anna, owner="Bob")
 
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"stale"'}, {"If-Match": etag_of(bob, dog)}):

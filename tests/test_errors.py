@@ -365,6 +365,39 @@ def test_a_path_that_is_written_oddly_is_not_redirected(client: FlaskClient, pat
     assert refusal(client.post(path, json={})) == (404, "not-found")
 
 
+# Headers that no client should send
+
+ODD_HEADERS = {
+    "Accept": ["", "\x7f", ";;q=", "*/*;q=NaN", "application/problem+json;q=-1", "x" * 5000, "é"],
+    "Authorization": ["", "Bearer", "Bearer \x7f", "Basic", "Basic !!!", "Digest a=b,c", "Bearer " + "x" * 5000, "é"],
+    "Content-Type": ["", ";", "a/b/c", 'application/json; charset="', 'multipart/form-data; boundary="', "json", "é"],
+    "Cookie": ["session", "session=", "session=\xff", "session=.e30.x.y", ";;=;", "session=" + "x" * 5000, "=x"],
+    "Host": ["", "a b", "[::1", "a/b?c#d", "x" * 300, "localhost:99999", "é", "a@b", "a,b"],
+    "If-Match": ["", "*", "x", '"x', 'W/"x"', '"a", "b"', "é"],
+    "If-None-Match": ["", "*", "x", '"x', '"1-1", W/"2"', "é"],
+    "Origin": ["", "null", "http://", "http://[", "x" * 5000, "é", "http://a, http://b"],
+    "Range": ["bytes=0-", "bytes=9-1", "x"],
+    "Sec-Fetch-Site": ["", "x", "é"],
+    "X-Forwarded-For": ["", ",", "x, y", "127.0.0.1:80", "[::1]:1", "é"],
+    "X-Forwarded-Proto": ["", "x", "https,http", "é"],
+}
+
+
+@pytest.mark.parametrize("proxies", [0, 1])
+@pytest.mark.parametrize("name", ODD_HEADERS)
+def test_a_request_with_an_odd_header_gets_an_answer(make_app: Callable[..., Flask], name: str, proxies: int) -> None:
+    app = make_app(TRUSTED_PROXIES=proxies, RATELIMIT_ENABLED=False)
+    anna = register(app, "Anna")
+    dog = f"/api/v1/dogs/{add_dog(anna)['id']}"
+    asks = [*ASKS, ("GET", dog), ("PATCH", dog), ("PUT", "/user/picture"), ("POST", "/user/register")]
+    for value, (method, path) in itertools.product(ODD_HEADERS[name], asks):
+        answer = anna.open(path, method=method, headers={name: value}, data=b'{"name": "Max"}')
+
+        assert answer.status_code < 500, (value, path)
+        assert answer.status_code < 400 or answer.mimetype in ("application/json", PROBLEM)
+        assert answer.headers["X-Request-ID"]
+
+
 # Our own mistakes
 
 TEXT = "SELECT password_hash FROM users: /srv/kennel/dogs.sqlite, swordfish"

@@ -407,3 +407,15 @@ def test_an_application_that_limits_does_so_beside_one_that_does_not(make_app: M
     app = make_app()
 
     assert [sign_up(app, {}).status_code for _ in range(31)][-1] == 429
+
+
+# Where the counts can't be reached
+
+
+def test_logins_and_registrations_are_503_while_the_counts_can_not_be_reached(make_app: MakeApp) -> None:
+    app = make_app(RATELIMIT_STORAGE_URI="redis://127.0.0.1:1")  # nobody listens there
+
+    for answer in (sign_up(app, account("anna")), login(app)):
+        assert refusal(answer) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert app.test_client().get("/api/v1/dogs").status_code == 200

@@ -862,7 +862,10 @@ def test_draws_both_sizes_for_any_name(name):
 
 
 def test_draws_the_same_for_a_name_in_every_process():
-    script = "import hashlib; from api.default_picture import draw_default as d; print(hashlib.sha256(d('rex').double).hexdigest())"
+    script = (
+        "import hashlib; from api.default_picture import draw_default;"
+        "print(hashlib.sha256(draw_default('rex').double).hexdigest())"
+    )
     here = hashlib.sha256(draw_default("rex").double).hexdigest()
     for seed in ("1", "2"):
         there = subprocess.run(
