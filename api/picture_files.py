@@ -237,7 +237,7 @@ def read_avif(data: bytes) -> Source:
     """The picture of an AVIF file, without its EXIF item: its orientation stands in boxes (ISO/IEC 23000-22, 7.3.6)."""
     # By this brand, an animation is the picture that stands for it.
     data = data[:8] + b"avif" + data[12:]
-    data = re.sub(rb"(infe(?s:.{8}|.{10}))Exif", rb"\1\0\0\0\0", data)
+    data = re.sub(rb"(infe(?s:.{8}|.{10}|.{16}|.{18}))Exif", rb"\1\0\0\0\0", data)
     image = opened("AVIF", BytesIO(data))
     check_size(image.size, "An AVIF picture", MAX_AVIF_PIXELS)
     # A frame may be coded far larger than it is declared, in each tile of a grid: the decoder scales it, afterwards.
