@@ -19,11 +19,11 @@ uploads = AppGroup("uploads", help="The files of the pictures.")
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Stop the command with one line where the database can't be used."""
+def told_in_one_line(*outages: type[Exception]) -> Iterator[None]:
+    """Stop the command with one line where one of these errors says that the database can't be used."""
     try:
         yield
-    except (peewee.DatabaseError, OSError) as error:
+    except outages as error:
         raise click.ClickException(f"DATABASE_URL: the database can't be used ({error}).") from error
 
 
@@ -34,7 +34,7 @@ def init_app(app: Flask) -> None:
 
 
 @db.command("upgrade")
-@told_in_one_line()
+@told_in_one_line(peewee.DatabaseError, OSError)
 def upgrade() -> None:
     """Bring the schema up to date."""
     applied = migrations.upgrade(database.obj)
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 @db.command("status")
-@told_in_one_line()
+@told_in_one_line(peewee.DatabaseError)
 def status() -> None:
     """List the migrations, and end with 1 where one is still to be applied."""
     listed = migrations.status(database.obj)
@@ -61,7 +61,7 @@ def status() -> None:
     "--older-than", default=ABANDONED_SECONDS, show_default=True, metavar="SECONDS",
     help="Leave younger files alone: the account they belong to may be in the making.",
 )  # fmt: skip
-@told_in_one_line()
+@told_in_one_line(peewee.DatabaseError)
 def prune(older_than: int) -> None:
     """Remove the picture files that no account names, such as a crash leaves behind."""
     removed = pictures().prune(User.all_picture_files(), older_than)

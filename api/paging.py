@@ -61,7 +61,9 @@ def rows_after(
     equal, beyond = column == value, column < value if descending else column > value
     later = identity < row_id if descending else identity > row_id
     found = list(rows.where(equal, later).order_by(order[1]).limit(count)) if column is not identity else []
-    return found + list(rows.where(beyond).order_by(*order).limit(count - len(found)))
+    if len(found) < count:
+        found.extend(rows.where(beyond).order_by(*order).limit(count - len(found)))
+    return found
 
 
 def cursor_signer(query: dict[str, Any]) -> URLSafeSerializer:
@@ -81,7 +83,7 @@ def write_cursor(signer: URLSafeSerializer, row: Any, column: Any) -> str:
 def read_cursor(signer: URLSafeSerializer, cursor: str, column: Any) -> Place:
     """The place that this cursor names. Raises `ValidationError`."""
     try:
-        value, row_id = signer.loads(cursor)
+        value, row_id = signer.loads(cursor.encode("ascii", "replace"))
     except BadSignature:
         raise ValidationError(
             {"cursor": ["This cursor is not one of this list. Begin again without a cursor."]}

@@ -169,8 +169,7 @@ def read_jpeg(data: bytes, box: Size) -> Source:
 
 def read_png(data: bytes) -> Source:
     """A PNG with the chunks that its pixels and colours need (PNG, third edition, section 5)."""
-    chunks, exif, profile = [data[:8]], b"", None
-    position, kind = 8, b""
+    chunks, exif, profile, position, kind = [data[:8]], b"", None, 8, b""
     for _ in range(MAX_PARTS):
         start = position
         length, kind = struct.unpack_from(">I4s", data, start)
@@ -229,8 +228,7 @@ def read_webp(data: bytes) -> Source:
     """The first frame of a WebP file: its decoder sorts the parts by itself, and reads no more than we ask for."""
     image = opened("WEBP", BytesIO(data))
     check_size(image.size, "A WebP picture", MAX_WEBP_PIXELS)
-    exif, profile = image.info.get("exif", b""), image.info.get("icc_profile")
-    return Source(image, image.size, orientation_of(exif), profile)
+    return Source(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
 
 
 def read_avif(data: bytes) -> Source:

@@ -66,9 +66,8 @@ def main() -> None:
         print(f"{'list of 20 dogs, ms':<22}{'median':>10}{'p99':>10}")
         print(row("idle", idle))
         print(row(f"{CLIENTS} clients log in", busy))
-        print(
-            f"\n{logins:.1f} logins a second meanwhile, at bcrypt's cost of 12; other answers: {len(statuses) - statuses.count(200)}"
-        )
+        others = len(statuses) - statuses.count(200)
+        print(f"\n{logins:.1f} logins a second meanwhile, at bcrypt's cost of 12; other answers: {others}")
 
 
 if __name__ == "__main__":

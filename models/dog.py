@@ -71,14 +71,17 @@ class Dog(Model):
         Raises `Stale` where `version` is given and no longer that of the row, and `NotFound` where the row is gone.
         """
         query = Dog.update(version=Dog.version + 1, **with_keys(fields)).where(Dog.id == self.id)
-        return self.the_one(query, version)
+        return self.written(query, version)
 
     def erase(self, version: int | None = None) -> Dog:
         """Delete the row and return it as it stood. Raises as `change` does."""
-        return self.the_one(Dog.delete().where(Dog.id == self.id), version)
+        return self.written(Dog.delete().where(Dog.id == self.id), version)
 
-    def the_one(self, query: Any, version: int | None) -> Dog:
-        """Run a write that concerns this row: one statement, so that no other write comes between look and deed."""
+    def written(self, query: Any, version: int | None) -> Dog:
+        """The row after a write: one statement, so that no other write comes between look and deed.
+
+        Where the version is given and the row is gone, it has been changed too: `Stale`.
+        """
         if version is not None:
             query = query.where(Dog.version == version)
         for dog in query.returning(Dog):

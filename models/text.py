@@ -7,6 +7,6 @@ def fold(text: str) -> str:
     """The form that all spellings of a text share, whatever their case.
 
     Source: the Unicode Standard, section 3.13, D145 (canonical caseless matching). It is done here and not by the
-    database, so that SQLite (which folds only ASCII) and PostgreSQL (which asks its locale) find and sort alike.
+    database, so that SQLite (which folds only ASCII) and PostgreSQL (which asks its locale) find alike.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

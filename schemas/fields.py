@@ -15,6 +15,7 @@ from marshmallow.experimental.context import Context
 # (Unicode Technical Report 36, section 3.6, "Bidirectional Text Spoofing").
 BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+# As in `models/base.py`, which schemas may not import.
 MAX_ID = 2**63 - 1
 
 # What a schema is told of its surroundings, by whoever loads or dumps it within `with Around({...})`.

@@ -31,7 +31,8 @@ class DogList(Resource):
         filters = {name: query[name] for name in ("q", "name", "owner", "breed", "user_id") if name in query}
         dogs = Dog.search(**filters)
         if query["mine"]:
-            dogs = dogs.where(Dog.user == require_login())
+            query["mine"] = require_login().id  # whose list it is, for the cursor too
+            dogs = dogs.where(Dog.user == query["mine"])
         return paginate(dogs, SORTS, query)
 
     @gives(DogSchema, 201)

@@ -35,7 +35,7 @@ def upgrade(database: peewee.Database) -> list[str]:
         try:
             with database.atomic():
                 applied = runner(database).up()
-                if database.execute_sql("PRAGMA foreign_key_check").fetchone():
+                if applied and database.execute_sql("PRAGMA foreign_key_check").fetchone():
                     raise peewee.IntegrityError("the migrations would break foreign keys: rows would point to nothing")
             return applied
         finally:
