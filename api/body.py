@@ -66,15 +66,15 @@ def read_body(takes_file: bool) -> Sent:
     limit = MAX_BODY + (MAX_FILE if takes_file and kind == MULTIPART else 0)
     # At its limit, Werkzeug cuts a chunked body off without a word. One byte more shows that there was more.
     request.max_content_length = limit + 1
-    values = sent_values() if kind in (FORM, MULTIPART) else None
-    data = request.get_data(cache=False) if values is None else b""
+    is_form = kind in (FORM, MULTIPART)
+    sent: Any = sent_values() if is_form else request.get_data(cache=False)
     if request.stream.tell() > limit:
         raise RequestEntityTooLarge
-    if values is not None:
-        return single_values(values)
-    if data and not request.is_json:
+    if is_form:
+        return single_values(sent)
+    if sent and not request.is_json:
         raise UnsupportedMediaType(SEND_JSON)
-    return read_json(data)
+    return read_json(sent)
 
 
 def read_query() -> Sent:

@@ -83,8 +83,6 @@ def gives(schema_class: type[Schema], status: int = 200) -> Callable[[Verb], Ver
                     return page_response(result, schema, status)
                 return row_response(result, schema, status)
 
-        setattr(given, "gives_schema", schema)  # noqa: B010
-        setattr(given, "gives_status", status)  # noqa: B010
         return given
 
     return decorate
