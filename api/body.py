@@ -100,14 +100,10 @@ def sent_values() -> MultiDict[str, Any]:
         raise BadRequest(BROKEN_FORM)
     if any(name.lstrip().startswith("{") for name in values):
         raise UnsupportedMediaType(f"This looks like JSON, but is said to be a form. {SEND_JSON}")
-    if sum(len(text.encode()) for text in values.values()) > MAX_BODY:
+    sent_files = [(name, file) for name, file in files if file.filename or size_of(file)]
+    if (request.stream.tell() > MAX_BODY and not sent_files) or any(size_of(file) > MAX_FILE for _, file in sent_files):
         raise RequestEntityTooLarge
-    for name, file in files:
-        size = size_of(file)
-        if size > MAX_FILE:
-            raise RequestEntityTooLarge
-        if file.filename or size:
-            values.add(name, file)
+    values.update(MultiDict(sent_files))
     return values
 
 
