@@ -22,7 +22,9 @@ def init_app(app: Flask) -> None:
     """
     manager = LoginManager()
     manager.session_protection = None  # the key is secret enough, and phones change their address all the time
-    app.config["REMEMBER_COOKIE_NAME"] = ";"  # the name of no cookie, so that it never looks for its own
+    # Flask-Login would take a `remember_token` cookie, of any other program on this host too, for ours, and then look
+    # at no bearer token. This is the name of no cookie.
+    app.config["REMEMBER_COOKIE_NAME"] = ";"
     manager.user_loader(user_of_cookie)
     manager.request_loader(user_of_request)
     app.login_manager = manager  # type: ignore[attr-defined]
@@ -80,7 +82,7 @@ def log_in(user: User, remember: bool = False) -> User:
     Session.open(user, remember)
     login_user(user)
     for note in ("_id", "_fresh"):
-        session.pop(note)  # of the browser and the address, and of use only to Flask-Login's remember cookie
+        session.pop(note)  # hashes of the browser and the address, which only Flask-Login's remember cookie needs
     session.permanent = remember
     return user
 

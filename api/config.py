@@ -115,9 +115,7 @@ def limits_url(text: str) -> str:
     """A check: where the counts of the limits are kept."""
     try:
         parts = urlsplit(text)
-        known = text in ("database://", "memory://") or (
-            parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
-        )
+        known = text == "database://" or (parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0)
     except ValueError:
         known = False
     if not known:
@@ -166,7 +164,9 @@ class Config:
     )
     LOG_FORMAT: str = setting("text", one_of("text", "json"), "How log lines are written: `text` or `json`.")
     LOG_LEVEL: str = setting(
-        "info", one_of("debug", "info", "warning", "error"), "The least severe line that is logged."
+        "info",
+        one_of("debug", "info", "warning", "error"),
+        "The least severe line that is logged. At `debug`, errors may quote what users sent.",
     )
     TESTING: bool = False
 

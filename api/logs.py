@@ -1,4 +1,7 @@
-"""The log: one line a request, to standard error, as text or JSON. Never a password, token, cookie or e-mail."""
+"""The log: one line a request, to standard error, as text or JSON.
+
+It never holds a password, token, cookie or e-mail, unless `LOG_LEVEL` is `debug`, which quotes exceptions in full.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,6 @@ def init_app(app: Flask) -> None:
         supports_credentials=True,
         expose_headers=EXPOSED,
         max_age=PREFLIGHT_AGE,
-        always_send=False,
         vary_header=False,  # `set_headers` says it on every answer, also to those who send no Origin
     )
 
