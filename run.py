@@ -73,8 +73,9 @@ def free_address(host: str, port: int) -> str:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
         return str(address[0])
-    except OSError as error:
-        sys.exit(f"HOST and PORT: can't listen on {host}:{port} ({error.strerror}). For example: 127.0.0.1 and 8001")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such host"
+        sys.exit(f"HOST and PORT: can't listen on {host}:{port} ({reason}). For example: 127.0.0.1 and 8001")
 
 
 def serve_dev() -> None:

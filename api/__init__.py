@@ -14,7 +14,7 @@ from .config import Config
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """The application, by the environment, `.env` and `config`, the later winning.
 
-    Opens no connection and no file but the secret key's. Raises `ConfigError` for a bad setting.
+    Opens no connection, and of files only `.env` and the secret key's. Raises `ConfigError` for a bad setting.
     """
     app = Flask(__name__, static_folder=None)
     app.config.from_object(Config.load(config))

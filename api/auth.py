@@ -97,7 +97,7 @@ def log_out() -> None:
 
 def forget_cookie() -> None:
     """End the session that the cookie names, on the server and in the browser, where there is one."""
-    if "_user_id" in session:
+    if "_user_id" in session:  # Flask-Login's word for what `User.get_id` gives: the key of the session
         Session.end(session["_user_id"])
     logout_user()
     session.clear()

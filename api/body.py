@@ -11,6 +11,7 @@ from flask import Flask, request
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+from werkzeug.utils import cached_property
 
 from .errors import BadRequest, Invalid, UnsupportedMediaType
 
@@ -32,7 +33,15 @@ class Sent(NamedTuple):
 
 
 class Request(flask.Request):
-    """A request that says when its form can't be read, and closes its files also then."""
+    """A request that says when its query or form can't be read, and closes its files also then."""
+
+    @cached_property
+    def args(self) -> MultiDict[str, str]:
+        """The parameters of the query. Raises `BadRequest` where they are not UTF-8."""
+        try:
+            return super().args
+        except UnicodeError:
+            raise BadRequest("The query is not UTF-8. Percent-encode it") from None
 
     def make_form_data_parser(self) -> FormDataParser:
         """Werkzeug's parser, raising `ValueError` where it would give an empty form."""
@@ -63,6 +72,8 @@ def read_body(takes_file: bool) -> Sent:
     Raises `BadRequest` (400) for what can't be read, 413, 415, and `Invalid` (422) for JSON that is no object.
     """
     kind = request.mimetype
+    if kind and kind not in (FORM, MULTIPART) and not request.is_json:
+        raise UnsupportedMediaType(SEND_JSON)
     limit = MAX_BODY + (MAX_FILE if takes_file and kind == MULTIPART else 0)
     # At its limit, Werkzeug cuts a chunked body off without a word. One byte more shows that there was more.
     request.max_content_length = limit + 1
@@ -72,9 +83,15 @@ def read_body(takes_file: bool) -> Sent:
         raise RequestEntityTooLarge
     if is_form:
         return single_values(sent)
-    if sent and not request.is_json:
+    if sent and not kind:
         raise UnsupportedMediaType(SEND_JSON)
     return read_json(sent)
+
+
+def refuse_large_body() -> None:
+    """Raise 413 for a body that is too large, where none is read."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
 
 
 def read_query() -> Sent:

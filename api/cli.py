@@ -34,7 +34,7 @@ def init_app(app: Flask) -> None:
 
 
 @db.command("upgrade")
-@told_in_one_line(peewee.DatabaseError, OSError)
+@told_in_one_line(peewee.DatabaseError, OSError, TypeError)
 def upgrade() -> None:
     """Bring the schema up to date."""
     applied = migrations.upgrade(database.obj)

@@ -58,6 +58,7 @@ def host(text: str) -> str:
 
 def origin(text: str) -> str:
     """A check: scheme, host and port of a web page, as browsers write it (RFC 6454)."""
+    text = text.removesuffix("/")
     parts = urlsplit(text)
     try:
         known_port = parts.port is None or parts.port > 0
@@ -77,7 +78,7 @@ def origins(text: str) -> tuple[str, ...]:
     """A check: origins between commas. `*` is refused: with cookies it would let every site in."""
     if "*" in text:
         raise ValueError("* would let every web site act as your users; name each origin")
-    return tuple(origin(item.strip().rstrip("/")) for item in text.split(",") if item.strip())
+    return tuple(origin(item.strip()) for item in text.split(",") if item.strip())
 
 
 def secret(text: str) -> str:

@@ -88,7 +88,8 @@ ERROR_TYPES = {
         ErrorType(
             "conflict", 409, "Somebody else has it",
             "A value that may exist only once is taken.",
-            "Another account has this username or this e-mail address; upper and lower case do not matter.",
+            "Another account has this username or this e-mail address; upper and lower case do not matter. "
+            "Or something that you refer to was deleted at this very moment.",
             "http --session=anna PATCH :8000/user/profile username=anna2",
             """await fetch("http://localhost:8000/user/profile", {
   method: "PATCH",
@@ -138,11 +139,12 @@ for (const [field, messages] of Object.entries(error?.fields ?? {})) {
             "too-many-requests", 429, "Too often",
             "You have tried this too often. The Retry-After header says in how many seconds to try again.",
             "Too many wrong passwords, or too many registrations from one address.",
-            "http --headers POST :8000/user/login    # look at Retry-After, and wait", WAIT_FETCH,
+            "http --headers :8000/user/login email=anna@example.com password='...'    # look at Retry-After, and wait",
+            WAIT_FETCH,
         ),
         ErrorType(
             "internal", 500, "The server made a mistake",
-            "Something went wrong that is not your fault. Nothing was saved.",
+            "Something went wrong that is not your fault.",
             "A bug. The log of the server tells more, under the request id of the answer.",
             "http :8000/health/live", 'console.log(response.headers.get("X-Request-ID"))',
         ),

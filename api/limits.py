@@ -115,8 +115,7 @@ def failures_counted(action: str, account: str) -> Iterator[None]:
     except (Unauthorized, Forbidden):
         within = [limiter.limiter.hit(limit, action, key) for limit, key in counters]
         if not all(within):
-            limit, key = counters[within.index(False)]
-            raise_too_many(limiter.limiter.get_window_stats(limit, action, key).reset_time)
+            refuse_if_used_up(counters, action)
         raise
     refuse_if_used_up(counters, action)
 

@@ -21,7 +21,7 @@ def init_app(app: Flask) -> None:
     app.config["BCRYPT_HANDLE_LONG_PASSWORDS"] = True
     app.extensions["bcrypt"] = Bcrypt(app)
     # A salt at our cost and a digest that no password has: comparing with it costs what a real check costs.
-    app.extensions["nobody"] = bcrypt.gensalt(app.config["BCRYPT_LOG_ROUNDS"]).decode() + "." * 31
+    app.extensions["dummy_hash"] = bcrypt.gensalt(app.config["BCRYPT_LOG_ROUNDS"]).decode() + "." * 31
 
 
 def hash_password(password: str) -> str:
@@ -32,7 +32,7 @@ def hash_password(password: str) -> str:
 
 def is_password_of(user: User | None, password: str) -> bool:
     """Whether this is the user's password. Nobody's password costs the same check (OWASP, Authentication)."""
-    stored = user.password_hash if user else current_app.extensions["nobody"]
+    stored = user.password_hash if user else current_app.extensions["dummy_hash"]
     with slot():
         return current_app.extensions["bcrypt"].check_password_hash(stored, password)
 

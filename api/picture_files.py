@@ -19,9 +19,6 @@ from .avif import frames
 
 Size = tuple[int, int]
 
-# `check_size` looks at each picture, by its format. Pillow's own check would warn first, for all threads.
-Image.MAX_IMAGE_PIXELS = None
-
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # Where JPEG and GIF end; a PNG decoder keeps two whole lines, however long.
 

@@ -8,7 +8,6 @@ from werkzeug.routing import IntegerConverter
 
 from models.base import MAX_ID
 
-from .envelope import json_response
 from .resources.dogs import DogItem, DogList
 from .resources.system import ErrorPage, Health, ProfilePicture
 from .resources.users import (
@@ -61,6 +60,5 @@ def init_app(app: Flask) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # merging is a redirect, and a redirect loses a POST's body
     api = KennelApi(app)
-    api.representations = {"application/json": lambda data, code, headers=None: json_response(data, code)}
     for resource, path in ROUTES:
         api.add_resource(resource, path)

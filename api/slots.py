@@ -12,7 +12,9 @@ from flask import Flask, current_app
 from .errors import Unavailable
 
 # The threads of a worker process that answer requests.
-THREADS = 64
+THREADS = 128
+# How many may wait for each kind of heavy work: a crowd of 40 at once is served, and threads are left for the reads.
+QUEUE = 40
 
 
 class Slots:
@@ -37,9 +39,16 @@ class Slots:
 def init_app(app: Flask) -> None:
     """Share the cores among the worker processes, and leave threads for everything else, however many wait."""
     places = min(max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"]), THREADS // 4)
-    app.extensions["slots"] = Slots(places, queue=THREADS * 5 // 8)
+    app.extensions["slots"] = Slots(places, QUEUE)
+    # Uploads are read one at a time on a machine. Those that wait for it must not keep a place from the logins.
+    app.extensions["upload_slots"] = Slots(1, QUEUE)
 
 
 def slot() -> AbstractContextManager[None]:
     """A place of this application, for a `with` block."""
     return current_app.extensions["slots"].taken()
+
+
+def upload_slot() -> AbstractContextManager[None]:
+    """The place of this application for reading an upload, for a `with` block."""
+    return current_app.extensions["upload_slots"].taken()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -12,13 +13,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flask import Flask, current_app
+from PIL import Image
 
 from models import Picture
 from models.locks import alone_in
 
 from .default_picture import draw_default
 from .pictures import Rendering, render
-from .slots import slot
+from .slots import slot, upload_slot
+
+log = logging.getLogger("kennel")
 
 NAME = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
 # A file that no row names may belong to a request that is still under way; after this many seconds it does not.
@@ -42,8 +46,9 @@ class PictureStore:
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            for name, content in zip(picture.files, (rendering.normal, rendering.double), strict=False):
-                self.write(name, content or b"")
+            self.write(picture.image, rendering.normal)
+            if picture.double and rendering.double:
+                self.write(picture.double, rendering.double)
             sync(self.folder)
         except BaseException:
             self.delete(picture)
@@ -83,9 +88,15 @@ class PictureStore:
             return None
 
     def delete(self, picture: Picture | None) -> None:
-        """Remove a picture's files, where there is one."""
+        """Remove a picture's files, where there is one. What can't be removed now is left to `prune`.
+
+        No row names them any more, so this is no reason to fail.
+        """
         for name in picture.files if picture else ():
-            (self.folder / name).unlink(missing_ok=True)
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("A picture's file could not be removed (%s)", error.strerror)
 
     def prune(self, named: Iterable[str], older_than: float = ABANDONED_SECONDS) -> list[str]:
         """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
@@ -93,7 +104,7 @@ class PictureStore:
         removed = []
         for path in sorted(self.folder.glob("*.webp")):
             ours = NAME.fullmatch(path.name.removeprefix("."))
-            if not ours or path.name in keep:
+            if not ours or path.name in keep or not path.is_file():
                 continue
             with suppress(FileNotFoundError):  # somebody else was faster
                 if path.stat().st_mtime <= time.time() - older_than:
@@ -112,7 +123,12 @@ def sync(folder: Path) -> None:
 
 
 def init_app(app: Flask) -> None:
-    """Keep pictures where `UPLOADS_URL` says."""
+    """Keep pictures where `UPLOADS_URL` says.
+
+    `picture_files.check_size` looks at each by its format; Pillow's check is turned off, since it warns first, and a
+    warning can't be caught in one thread alone.
+    """
+    Image.MAX_IMAGE_PIXELS = None
     app.extensions["pictures"] = PictureStore(app.config["UPLOADS_URL"])
 
 
@@ -132,8 +148,8 @@ def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture
 
 
 def render_in_slot(stream: BinaryIO) -> Rendering:
-    """`render`, one upload at a time: reading the largest takes 300 MB."""
+    """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
     folder = pictures().folder
     folder.mkdir(parents=True, exist_ok=True)
-    with slot(), alone_in(folder):
+    with upload_slot(), alone_in(folder), slot():
         return render(stream)

@@ -29,7 +29,7 @@ class Dog(Model):
     version = peewee.IntegerField(default=1)
     created_at = MomentField(default=now)
     user_id: int
-    user = peewee.ForeignKeyField(User, on_delete="CASCADE", backref="dogs", index=False)
+    user = peewee.ForeignKeyField(User, on_delete="CASCADE", index=False)
 
     class Meta:
         table_name = "dogs"
@@ -70,15 +70,17 @@ class Dog(Model):
 
         Raises `Stale` where `version` is given and no longer that of the row, and `NotFound` where the row is gone.
         """
+        if not fields:
+            return self
         query = Dog.update(version=Dog.version + 1, **with_keys(fields)).where(Dog.id == self.id)
-        return self.written(query, version)
+        return self.write(query, version)
 
     def erase(self, version: int | None = None) -> Dog:
         """Delete the row and return it as it stood. Raises as `change` does."""
-        return self.written(Dog.delete().where(Dog.id == self.id), version)
+        return self.write(Dog.delete().where(Dog.id == self.id), version)
 
-    def written(self, query: Any, version: int | None) -> Dog:
-        """The row after a write: one statement, so that no other write comes between look and deed.
+    def write(self, query: Any, version: int | None) -> Dog:
+        """Run a write and return the row: one statement, so that no other write comes between look and deed.
 
         Where the version is given and the row is gone, it has been changed too: `Stale`.
         """

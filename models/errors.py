@@ -22,7 +22,3 @@ class Ended(Exception):
 
 class Stale(Exception):
     """The row has changed since the caller read it."""
-
-
-class BadCursor(ValueError):
-    """A page's cursor does not fit the list that it was given to."""

@@ -13,8 +13,8 @@ from .user import User
 
 REMEMBERED = timedelta(days=30)
 IDLE = timedelta(hours=24)
-# How old the note of the last use may grow, so that most reads write nothing.
-NOTED = timedelta(minutes=5)
+# How old the note of the last use may grow.
+TOUCH_INTERVAL = timedelta(minutes=5)
 
 
 def hash_of(key: str) -> bytes:
@@ -26,7 +26,7 @@ class Session(Model):
     """One login of one user. `key` is known only to the code that opened it and to the client."""
 
     key_hash = peewee.BlobField(unique=True)
-    user = peewee.ForeignKeyField(User, on_delete="CASCADE", backref="sessions")
+    user = peewee.ForeignKeyField(User, on_delete="CASCADE")
     remember = peewee.BooleanField()
     created_at = MomentField(default=now)
     used_at = MomentField(default=now)
@@ -51,7 +51,7 @@ class Session(Model):
                 remember=remember,
                 created_at=started,
                 used_at=started,
-                expires_at=started + (REMEMBERED if remember else IDLE + NOTED),
+                expires_at=started + (REMEMBERED if remember else IDLE + TOUCH_INTERVAL),
             )
         session.key = key
         user.session = session
@@ -63,17 +63,17 @@ class Session(Model):
         session = cls.select(cls, User).join(User).where(cls.key_hash == hash_of(key), cls.expires_at > now()).first()
         if session is not None:
             session.user.session = session
-            session.note_use()
+            session.touch()
         return session
 
-    def note_use(self) -> None:
-        """Note that it is in use, at most once in `NOTED`."""
+    def touch(self) -> None:
+        """Note that it is in use, at most once in `TOUCH_INTERVAL`, so that most reads write nothing."""
         moment = now()
-        if moment - self.used_at < NOTED:
+        if moment - self.used_at < TOUCH_INTERVAL:
             return
         self.used_at = moment
         if not self.remember:
-            self.expires_at = moment + IDLE + NOTED
+            self.expires_at = moment + IDLE + TOUCH_INTERVAL
         Session.update(used_at=self.used_at, expires_at=self.expires_at).where(Session.id == self.id).execute()
 
     @classmethod

@@ -74,7 +74,7 @@ class User(Model, UserMixin):
     @classmethod
     def register(cls, username: str, email: str, password_hash: str, picture: Picture) -> User:
         """Insert an account. Raises `Conflict` where the name or the address is taken."""
-        with unique(username=username, email=email):
+        with unique(username, email):
             return cls.create(
                 username=username,
                 username_key=fold(username),
@@ -107,7 +107,7 @@ class User(Model, UserMixin):
         """
         if "username" in fields:
             fields["username_key"] = fold(fields["username"])
-        with unique(self, **fields):
+        with unique(fields.get("username"), fields.get("email"), self):
             now_stored = self.locked()
             useless = now_stored.picture if picture else None
             if picture and redrawn and not now_stored.image_is_default:
@@ -153,7 +153,7 @@ def columns_of(picture: Picture) -> dict[str, Any]:
 
 
 @contextmanager
-def unique(user: User | None = None, username: str | None = None, email: str | None = None, **_: Any) -> Iterator[None]:
+def unique(username: str | None, email: str | None, user: User | None = None) -> Iterator[None]:
     """One transaction that turns the database's refusal of a duplicate into `Conflict`."""
     try:
         with database.atomic():

@@ -1,6 +1,6 @@
 """What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
 
-from .dog import DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 from .fields import Around
 from .user import (
     LoginSchema,
@@ -14,6 +14,7 @@ from .user import (
 )
 
 __all__ = [
+    "SORT_NAMES",
     "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "LoginSchema", "NewDogSchema", "NewPasswordSchema",
     "OwnUserSchema", "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
 ]  # fmt: skip

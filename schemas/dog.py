@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from .fields import Id, Moment, Text, Whole
 
-SORTS = ("id", "name", "breed", "owner", "created_at")
+SORT_NAMES = ("id", "name", "breed", "owner", "created_at")
 
 
 class DogSchema(Schema):
@@ -41,7 +41,9 @@ class DogQuerySchema(Schema):
     cursor = fields.String(load_default=None)
     sort = fields.String(
         load_default="id",
-        validate=validate.OneOf([*SORTS, *(f"-{name}" for name in SORTS)], error="Sort by one of: {choices}."),
+        validate=validate.OneOf(
+            [*SORT_NAMES, *(f"-{name}" for name in SORT_NAMES)], error="Sort by one of: {choices}."
+        ),
     )
     name = Text(0, 80)
     owner = Text(0, 80)

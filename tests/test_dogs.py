@@ -389,10 +389,10 @@ def test_returns_404_for_an_id_of_no_dog_on_every_verb(anna: FlaskClient, dog_id
 @pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
 def test_every_verb_answers_with_and_without_a_slash(anna: FlaskClient, slash: str) -> None:
     posted = anna.post(DOGS + slash, json=DOG)
-    path = posted.headers["Location"] + slash
+    path = url_of(posted.json["data"]) + slash
 
     assert posted.status_code == 201
-    assert posted.headers["Location"] == url_of(posted.json["data"])
+    assert posted.headers["Location"] == f"http://localhost:8000{url_of(posted.json['data'])}"
     for answer in (
         *(anna.open(DOGS + slash, method=verb) for verb in ("GET", "HEAD", "OPTIONS")),
         *(anna.open(path, method=verb) for verb in ("GET", "HEAD", "OPTIONS")),

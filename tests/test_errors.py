@@ -357,7 +357,7 @@ def test_a_write_with_a_slash_at_the_end_keeps_its_body(client: FlaskClient) -> 
     added = client.post("/api/v1/dogs/", json={"name": "Rex", "breed": "Poodle"})
 
     assert added.status_code == 201
-    assert added.headers["Location"] == f"/api/v1/dogs/{added.json['data']['id']}"
+    assert added.headers["Location"] == f"http://localhost:8000/api/v1/dogs/{added.json['data']['id']}"
 
 
 @pytest.mark.parametrize("path", ["//user/login", "/user//login", "/api/v1/dogs//", "/api/v1/../v1/dogs"])
@@ -601,7 +601,7 @@ def test_no_answer_and_no_log_line_holds_what_the_query_path_cookie_or_header_sa
 @TESTING_OR_NOT
 def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app: Flask, anna: FlaskClient) -> None:
     log = log_lines()
-    app.extensions["nobody"] = LONG  # no hash, so bcrypt fails on it
+    app.extensions["dummy_hash"] = LONG  # no hash, so bcrypt fails on it
 
     answer = anna.post("/user/login", json={"username": "Nobody", "password": LONG})
 

@@ -17,6 +17,13 @@ from api import avif, default_picture, picture_files, pictures
 from api.default_picture import draw_default
 from api.pictures import BadPicture, render
 
+
+@pytest.fixture(autouse=True)
+def no_check_by_pillow(monkeypatch):
+    """As the application has it."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+
+
 PHOTOS = Path(__file__).parent / "photos"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 ORIENTATION, GPS = 0x0112, 0x8825

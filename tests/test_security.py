@@ -446,7 +446,7 @@ def test_no_url_is_made_from_the_host_or_a_forwarded_header(make_app: MakeApp, p
     profile = client.get("/user/profile", headers=headers)
     others = [client.open(path, method=method, headers=headers) for method, path in ASKS if path != "/user/logout"]
 
-    assert added.headers["Location"] == f"/api/v1/dogs/{added.json['data']['id']}"
+    assert added.headers["Location"] == f"https://api.example.com/api/v1/dogs/{added.json['data']['id']}"
     assert listed.headers["Link"].startswith("<https://api.example.com/api/v1/dogs?")
     picture = profile.json["data"]["picture"]
     assert picture["url"].startswith("https://api.example.com/profile_pics/")

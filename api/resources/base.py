@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError
 from schemas import Around
 
 from ..auth import bearer_token, require_login
-from ..body import Sent, read_body, read_query
+from ..body import Sent, read_body, read_query, refuse_large_body
 from ..envelope import envelope, json_response
 from ..paging import Page
 from ..storage import render_in_slot
@@ -33,7 +33,10 @@ class Resource(flask_restful.Resource):
         # A bad token is refused everywhere, so that nobody takes its answers for those of its user.
         if method not in self.public or bearer_token() is not None:
             require_login()
-        if request.args and not hasattr(getattr(self, method.lower()), "query_schema"):
+        verb = getattr(self, method.lower())
+        if not hasattr(verb, "body_schema"):
+            refuse_large_body()
+        if request.args and not hasattr(verb, "query_schema"):
             raise ValidationError({name: ["Unknown parameter."] for name in request.args})
         return super().dispatch_request(**path)
 
@@ -107,5 +110,5 @@ def row_response(row: Any, schema: Schema, status: int) -> Response:
     if etag:
         response.set_etag(etag)
     if status == 201 and etag:
-        response.headers["Location"] = f"{request.path.rstrip('/')}/{row.id}"
+        response.headers["Location"] = f"{current_app.config['PUBLIC_URL']}{request.path.rstrip('/')}/{row.id}"
     return response

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from models import Dog
-from schemas import DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 
 from ..auth import require_login, require_owner
 from ..conditions import version_to_match
 from ..paging import paginate
 from .base import Resource, gives, takes
 
-SORTS = {
-    "id": Dog.id,
-    "name": Dog.name_key,
-    "breed": Dog.breed_key,
-    "owner": Dog.owner_key,
-    "created_at": Dog.created_at,
-}
+COLUMNS = (Dog.id, Dog.name_key, Dog.breed_key, Dog.owner_key, Dog.created_at)
+SORTS = dict(zip(SORT_NAMES, COLUMNS, strict=True))
 
 
 class DogList(Resource):

@@ -21,14 +21,16 @@ def status(database: peewee.Database) -> list[Migration]:
 
 
 def upgrade(database: peewee.Database) -> list[str]:
-    """Bring the schema up to date, all of it or nothing, and return the names of the migrations applied.
+    """Bring the schema up to date, and return the names of the migrations applied.
 
-    Two upgrades at once are safe: the second waits for the first, then finds nothing left to do.
+    On SQLite, it is all of them or none, and two upgrades at once are safe: the second waits for the first.
     """
     if not isinstance(database, peewee.SqliteDatabase):
         return runner(database).up()
     # The lock comes before the connection: two that make a new file write-ahead at once get in each other's way.
-    with alone_in(Path(database.database).parent):
+    path = Path(database.database)
+    with alone_in(path.parent):
+        path.touch(mode=0o600)  # it holds addresses and password hashes
         database.connect(reuse_if_open=True)
         # A migration that rebuilds a table would cascade with these on. Within a transaction they can't be switched.
         database.foreign_keys = 0
