@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import logins, pictures, start
+from . import logins, pictures, start, uploads
 
-for part in (start, logins, pictures):
+for part in (start, logins, uploads, pictures):
     print(f"\n{(part.__doc__ or '').splitlines()[0]}\n")
     part.main()
