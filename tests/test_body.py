@@ -625,3 +625,24 @@ def test_a_real_photograph_and_texts_in_any_order_are_fine(client: FlaskClient) 
 
     assert answer.status_code == 201
     assert answer.json["data"]["picture"]["is_default"] is False
+
+
+def test_a_query_that_is_not_utf_8_is_400(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/dogs", environ_overrides={"QUERY_STRING": "q=\xe9"})
+
+    assert refusal(answer) == (400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/user/logout"), ("DELETE", "/user/picture"), ("DELETE", "/api/v1/dogs/1")]
+)
+def test_a_large_body_is_413_also_where_none_is_read(logged_in: FlaskClient, method: str, path: str) -> None:
+    assert refusal(logged_in.open(path, method=method, data=b"x" * (64 * KIB + 1))) == (413, "too-large")
+    assert logged_in.open(path, method=method, data=b"x" * 64 * KIB).status_code == 200
+
+
+@pytest.mark.parametrize("size", [7 * KIB, 700 * KIB])
+def test_a_picture_that_is_no_form_is_415_whatever_its_size(logged_in: FlaskClient, size: int) -> None:
+    answer = logged_in.put("/user/picture", data=b"x" * size, content_type="image/jpeg")
+
+    assert refusal(answer) == (415, "unsupported-media-type")

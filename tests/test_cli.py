@@ -252,3 +252,15 @@ def test_prune_goes_on_where_another_one_was_faster(
 
     assert result.exit_code == 0
     assert f"{'1' * 32}.webp" not in uploads()
+
+
+def test_an_option_that_the_driver_does_not_know_is_told_in_one_line(
+    make_app: Callable[..., Flask], settings: dict[str, Any]
+) -> None:
+    app = make_app(DATABASE_URL=f"{settings['DATABASE_URL']}?surprise=1")
+
+    result = run(app, "db", "upgrade")
+
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+    assert "DATABASE_URL" in result.output

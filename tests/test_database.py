@@ -350,3 +350,17 @@ def test_forget_forgets_one_or_all(app: Flask) -> None:
 
     assert (RateLimit.forget("a"), RateLimit.forget("a"), RateLimit.forget()) == (1, 0, 2)
     assert RateLimit.select().count() == 0
+
+
+def test_a_new_database_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.sqlite"
+    made = connect(f"sqlite:///{path}")
+    migrations.upgrade(made)
+    User.select().count()
+
+    assert {file.name: file.stat().st_mode & 0o077 for file in tmp_path.glob("dogs.sqlite*")} == {
+        "dogs.sqlite": 0,
+        "dogs.sqlite-shm": 0,
+        "dogs.sqlite-wal": 0,
+    }
+    made.close()

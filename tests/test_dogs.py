@@ -574,3 +574,13 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask]) -> 
     assert refusal(anna.put(url_of(dog), json={})) == (422, "validation")
     assert refusal(anna.get(f"{DOGS}/{2**63}")) == (404, "not-found")
     assert anna.delete(url_of(dog)).json["data"] == dog
+
+
+def test_a_change_of_nothing_changes_no_etag(anna: FlaskClient) -> None:
+    path = url_of(add_dog(anna))
+    before = anna.get(path)
+
+    answer = anna.patch(path, json={}, headers={"If-Match": before.headers["ETag"]})
+
+    assert (answer.status_code, answer.json["data"]) == (200, before.json["data"])
+    assert answer.headers["ETag"] == anna.get(path).headers["ETag"] == before.headers["ETag"]

@@ -799,3 +799,18 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask], upl
     assert [answer.status_code for answer in answers] == [422, 413, 200, 304, 404]
     assert set(refused.json["error"]["fields"]) == {"file"}
     assert uploads() == {account["image"], double_of(account["image"])}
+
+
+def test_a_file_that_can_not_be_removed_does_not_undo_what_was_stored(
+    anna: FlaskClient, settings: dict[str, Any], app: Flask
+) -> None:
+    image = anna.get("/user/profile").json["data"]["image"]
+    path = Path(settings["UPLOADS_URL"]) / image
+    path.unlink()
+    path.mkdir()  # what can't be unlinked, by root neither
+
+    answer = anna.put("/user/picture", data={"file": photo()})
+
+    assert answer.status_code == 200
+    assert answer.json["data"] == anna.get("/user/profile").json["data"]
+    assert app.test_cli_runner().invoke(args=["uploads", "prune", "--older-than", "0"]).exit_code == 0

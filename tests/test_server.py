@@ -232,3 +232,8 @@ def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
         assert "Kennel" not in console.headers.get("Server", "")
     finally:
         server.kill()
+
+
+def test_a_host_that_can_not_be_one_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"HOST and PORT: can't listen on a\.\.b:\d+ \(no such host\)"):
+        Server(tmp_path / "server", HOST="a..b").start()

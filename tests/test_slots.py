@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 
 from api.errors import Unavailable
 from api.slots import THREADS, Slots
+from models.locks import alone_in
 
 from .factories import PASSWORD, add_dog, at_once, browser_form, no_room, photo, refusal, register
 
@@ -175,3 +176,34 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
     assert statuses[201] >= 1
     assert statuses.total() == 20
     register(app, "Anna")
+
+
+def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask) -> None:
+    anna = register(app, "Anna")
+    uploads = app.extensions["pictures"].folder
+    session = anna.get_cookie("session")
+    assert session
+    done: list[int] = []
+
+    def upload() -> int:
+        client = app.test_client()
+        client.set_cookie("session", session.value)
+        status = client.put("/user/picture", data={"file": photo()}).status_code
+        done.append(status)
+        return status
+
+    def log_in() -> tuple[int, list[int]]:
+        status = app.test_client().post("/user/login", json=LOGIN).status_code
+        before = list(done)
+        held.close()
+        return status, before
+
+    held = ExitStack()
+    held.enter_context(alone_in(uploads))  # as a large picture in another process would hold it
+    give_up = threading.Timer(20, held.close)  # so that a login that is in their way fails, and does not hang
+    give_up.start()
+    *sent, (login, done_before) = at_once(app, *[upload] * 6, log_in)
+    give_up.cancel()
+
+    assert (login, done_before) == (200, [])
+    assert sent == [200] * 6
