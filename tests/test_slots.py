@@ -6,13 +6,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api import storage
 from api.errors import Unavailable
 from api.slots import THREADS, Slots
 from models.locks import alone_in
@@ -178,12 +180,19 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
     register(app, "Anna")
 
 
-def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask) -> None:
+def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
     uploads = app.extensions["pictures"].folder
     session = anna.get_cookie("session")
     assert session
     done: list[int] = []
+    waiting = threading.Event()
+
+    def seen_alone_in(folder: Path) -> AbstractContextManager[None]:
+        waiting.set()
+        return alone_in(folder)
+
+    monkeypatch.setattr(storage, "alone_in", seen_alone_in)
 
     def upload() -> int:
         client = app.test_client()
@@ -193,6 +202,7 @@ def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask) -> None:
         return status
 
     def log_in() -> tuple[int, list[int]]:
+        assert waiting.wait(20)
         status = app.test_client().post("/user/login", json=LOGIN).status_code
         before = list(done)
         held.close()
