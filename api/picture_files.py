@@ -128,6 +128,8 @@ def segments_of(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 def read_jpeg(data: bytes, box: Size) -> Source:
     """The first picture of a JPEG, with the segments that its pixels and colours need (ITU T.81, annex B)."""
+    if data.count(b"\xff\xff") > len(data) // 4:
+        raise BadPicture(DAMAGED)  # half of it fill bytes, each of which would cost a step
     segments = list(segments_of(data))
     ((frame_kind, frame),) = ((kind, content) for kind, content, _ in segments if kind in FRAMES)
     scans = [content for kind, content, _ in segments if kind == SCAN]
