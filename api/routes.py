@@ -9,7 +9,7 @@ from werkzeug.routing import IntegerConverter
 from models.base import MAX_ID
 
 from .resources.dogs import DogItem, DogList
-from .resources.system import ErrorPage, Health, ProfilePicture
+from .resources.system import ErrorPage, Health, Home, ProfilePicture
 from .resources.users import (
     UserItem,
     UserLogin,
@@ -21,6 +21,7 @@ from .resources.users import (
 )
 
 ROUTES = (
+    (Home, "/"),
     (UserRegister, "/user/register"),
     (UserLogin, "/user/login"),
     (UserLogout, "/user/logout"),

@@ -18,6 +18,7 @@ PASSWORDS = {"current_password": PASSWORD, "new_password": "battery staple"}
 
 # Resource, verb, JSON body -> status for nobody, for Bob, and for Anna, whose dog and account {dog} and {user} are.
 ACCESS: list[tuple[str, str, dict[str, Any] | None, int, int, int]] = [
+    ("Home", "GET", None, 200, 200, 200),
     ("UserRegister", "POST", REGISTER, 201, 201, 201),
     ("UserLogin", "POST", LOGIN, 200, 200, 200),
     ("UserLogout", "POST", None, 200, 200, 200),

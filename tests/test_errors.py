@@ -314,8 +314,12 @@ def test_without_a_good_request_id_each_answer_gets_a_fresh_one(client: FlaskCli
 @TESTING_OR_NOT
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
 def test_an_unknown_path_is_404_in_the_envelope(client: FlaskClient, method: str) -> None:
-    for prefix, rest in itertools.product((*PREFIXES, ""), ("/no/such/path", "//", "/%00/%ff")):
-        path = prefix + rest
+    paths = [
+        *map("".join, itertools.product(PREFIXES, ("/no/such/path", "//", "/%00/%ff"))),
+        "/no/such/path",
+        "/%00/%ff",
+    ]
+    for path in paths:
         answer = client.open(path, method=method)
 
         assert answer.status_code == 404
@@ -610,3 +614,11 @@ def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app:
     assert "ERROR" in log.getvalue()
     assert "is_password_of" in log.getvalue()
     assert MARK not in log.getvalue()
+
+
+def test_the_first_page_leads_on_to_pages_that_answer(client: FlaskClient) -> None:
+    links = client.get("/").json["data"]
+
+    assert links.pop("name") == "Kennel"
+    for url in links.values():
+        assert client.get(url).status_code in (200, 401, 405)

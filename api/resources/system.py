@@ -1,4 +1,4 @@
-"""What is not about users and dogs: pictures' files, error pages, and signs of life."""
+"""What is not about users and dogs: the first page, pictures' files, error pages, and signs of life."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ PICTURE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+
+
+class Home(Resource):
+    """`/`"""
+
+    public = {"GET"}
+
+    def get(self):
+        """Say what answers here, and where to go on."""
+        paths = {
+            "dogs": "/api/v1/dogs",
+            "register": "/user/register",
+            "login": "/user/login",
+            "profile": "/user/profile",
+        }
+        links = {name: f"{current_app.config['PUBLIC_URL']}{path}" for name, path in paths.items()}
+        return json_response(envelope({"name": "Kennel", **links}, 200), 200)
 
 
 class ProfilePicture(Resource):
