@@ -86,8 +86,9 @@ class Dog(Model):
         """
         if version is not None:
             query = query.where(Dog.version == version)
-        for dog in query.returning(Dog):
-            return dog
+        rows = list(query.returning(Dog))  # to its end, where SQLite commits it
+        if rows:
+            return rows[0]
         if version is not None:
             raise Stale("This dog has been changed since you read it")
         raise NotFound("There is no dog with this id")

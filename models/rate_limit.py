@@ -33,7 +33,8 @@ class RateLimit(peewee.Model):
             .on_conflict(conflict_target=[cls.key], update={cls.count: cls.count + amount})
             .returning(cls.count)
         )
-        return next(iter(query.tuples().execute()))[0]
+        ((count,),) = list(query.tuples())  # to its end, where SQLite commits it
+        return int(count)
 
     @classmethod
     def current(cls, key: str) -> RateLimit | None:
