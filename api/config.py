@@ -136,7 +136,9 @@ class Config:
     HOST: str = setting("127.0.0.1", host, "The address that `python run.py` listens on.")
     PORT: int = setting("8000", whole(1, 65535), "The port that `python run.py` listens on.")
     DATABASE_URL: str = setting(
-        "sqlite:///dogs.sqlite", database_url, "Where the rows are kept: any peewee database URL."
+        "sqlite:///dogs.sqlite",
+        database_url,
+        "Where the rows are kept: a peewee database URL. Proved with SQLite; others need their driver.",
     )
     UPLOADS_URL: str = setting("uploads", uploads_url, "The folder that the pictures are kept in.")
     SECRET_KEY: str = setting(

@@ -24,7 +24,7 @@ class RateLimit(peewee.Model):
     def add(cls, key: str, amount: int, seconds: int) -> int:
         """Count, and return the new count. The first count of a window makes it last so many seconds.
 
-        It is one statement, so that counts from other threads, processes and machines are never lost.
+        Counting is one statement, so that counts from other threads, processes and machines are never lost.
         """
         moment = now()
         cls.delete().where(cls.expires_at <= moment).execute()
