@@ -1,18 +1,24 @@
-# Every target does its own set-up; only python3 and make have to be there.
+# Every target does its own set-up; only python3 and make have to be there, and Node.js for the React client.
 
 PYTHON ?= python3
+# Whether Node.js is here and new enough for Vite.
+NODE := $(shell node -p 'const [major, minor] = process.versions.node.split("."); \
+	major > 20 || (major == 20 && minor >= 19) ? "yes" : ""' 2>/dev/null)
+NPM = npm --prefix client --silent
 LOCK = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 define HELP
-make run     starts the server. Settings go along: make run PORT=9000
-make test    runs all tests and shows what they cover. Some of them: make test ARGS="-k name"
-make lint    checks style, format and types.
-make bench   measures how fast the server is. Options go along: make bench ARGS="--help"
-make lock    writes requirements.txt and requirements-dev.txt anew, with the newest versions.
-make clean   removes .venv and all caches. The database, the pictures and the keys stay.
+make run           starts the server. Settings go along: make run PORT=9000
+make client        serves the React client from its sources, at http://localhost:3000.
+make test          runs all tests and shows what they cover. Some of them: make test ARGS="-k name"
+make lint          checks style, format and types.
+make bench         measures how fast the server is. Options go along: make bench ARGS="--help"
+make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
+make lock          writes requirements.txt and requirements-dev.txt anew, with the newest versions.
+make clean         removes .venv, node_modules and all caches. The database, the pictures and the keys stay.
 
-What is missing is installed into .venv first. Another Python: make run PYTHON=python3.12
+What is missing is installed into .venv and client/node_modules first. Another Python: make run PYTHON=python3.12
 endef
 
 # Each command is run through .venv/bin/python, because the scripts in .venv/bin break when the folder is moved.
@@ -23,18 +29,29 @@ help:
 	@:
 
 .PHONY: run
-run: packages
+run: packages $(if $(NODE),client/dist/index.html)
 	@exec .venv/bin/python run.py  # exec: the server itself gets Ctrl-C and SIGTERM
 
+.PHONY: client
+client: client/node_modules/.ready
+	@exec $(NPM) run dev
+
 .PHONY: test
-test: dev-packages
+test: dev-packages chromium $(if $(NODE),client/dist/index.html,without-client)
 	.venv/bin/python -m pytest $(or $(ARGS),--cov)
+	$(if $(NODE),$(NPM) test)
 
 .PHONY: lint
-lint: dev-packages
+lint: dev-packages $(if $(NODE),lint-client,without-client)
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
 	.venv/bin/python -m mypy
+
+.PHONY: lint-client
+lint-client: client/node_modules/.ready client/openapi.json
+	$(NPM) run lint
+	$(NPM) run typecheck
+	$(NPM) run types -- --check
 
 .PHONY: bench
 bench: dev-packages
@@ -45,10 +62,43 @@ lock: dev-packages
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
+.PHONY: client-types
+client-types: client/node_modules/.ready client/openapi.json
+	$(NPM) run types
+
 .PHONY: clean
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov
+	rm -rf client/node_modules client/dist client/openapi.json
 	find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The client. Its packages are installed anew when their lock changes, and it is built when a source of it does.
+
+client/node_modules/.ready: client/package-lock.json
+	$(if $(NODE),,$(error Install Node.js 20.19 or newer first, from https://nodejs.org or your system))
+	@echo "Installing the packages of the client."
+	@$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+client/dist/index.html: client/node_modules/.ready $(shell find client -type d \
+		\( -name node_modules -o -name dist -o -name screenshots \) -prune -o -type f -print)
+	@echo "Building the client."
+	@$(NPM) run build
+
+.PHONY: client/openapi.json
+client/openapi.json: packages
+	@.venv/bin/python -c 'from run import app; print(app.test_client().get("/openapi.json").text)' >$@ 2>/dev/null
+
+.PHONY: without-client
+without-client:
+	@echo "The client is left out. To have it too, install Node.js 20.19 or newer."
+
+# The tests drive a browser. Where this can't install one, they say what to do.
+.PHONY: chromium
+chromium:
+	@command -v chromium google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
+		$(call apt-install,chromium fonts-liberation); \
+	}
 
 .PHONY: packages dev-packages
 packages:
@@ -89,7 +139,11 @@ define install-venv
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "$(PYTHON) cannot make .venv yet. Run this, then try again: sudo apt install $$package" >&2; exit 1; \
 	fi; \
-	echo "Installing $$package."; \
+	$(call apt-install,$$package)
+endef
+
+define apt-install
+	echo "Installing $(1)."; \
 	apt-get update -qq; \
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1) >/dev/null
 endef

@@ -7,7 +7,22 @@ from typing import Any
 
 from flask import Flask
 
-from . import auth, body, cli, database, errors, limits, logs, passwords, routes, security, slots, storage
+from . import (
+    auth,
+    body,
+    cli,
+    database,
+    errors,
+    limits,
+    logs,
+    openapi,
+    pages,
+    passwords,
+    routes,
+    security,
+    slots,
+    storage,
+)
 from .config import Config
 
 
@@ -29,5 +44,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     passwords.init_app(app)
     storage.init_app(app)
     routes.init_app(app)
+    openapi.init_app(app)
+    pages.init_app(app)
     cli.init_app(app)
     return app

@@ -15,10 +15,9 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from models import Conflict, Ended, NotFound, Stale
 
-from .envelope import json_response
+from .envelope import JSON, PROBLEM, json_response
 from .error_types import ERROR_TYPES
 
-PROBLEM = "application/problem+json"
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 BY_STATUS = {kind.status: kind for kind in reversed(ERROR_TYPES.values())}
 log = logging.getLogger("kennel")
@@ -178,4 +177,4 @@ def prefers_problem() -> bool:
     """Whether the client names RFC 9457's media type, and does not like plain JSON better."""
     accept = request.accept_mimetypes
     named = any(value.lower() == PROBLEM and quality for value, quality in accept)
-    return named and accept[PROBLEM] >= accept["application/json"]
+    return named and accept[PROBLEM] >= accept[JSON]

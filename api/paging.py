@@ -40,7 +40,7 @@ def paginate(rows: peewee.ModelSelect[Any], sorts: dict[str, Any], query: dict[s
     limit = query["limit"]
     column = sorts[query["sort"].lstrip("-")]
     signer = cursor_signer(query)
-    place = None if query["cursor"] is None else read_cursor(signer, query["cursor"], column)
+    place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
     found = rows_after(rows, column, sorts["id"], place, query["sort"].startswith("-"), limit + 1)
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)

@@ -9,7 +9,7 @@ from werkzeug.routing import IntegerConverter
 from models.base import MAX_ID
 
 from .resources.dogs import DogItem, DogList
-from .resources.system import ErrorPage, Health, Home, ProfilePicture
+from .resources.system import ApiDocument, ErrorPage, Health, ProfilePicture
 from .resources.users import (
     UserItem,
     UserLogin,
@@ -21,7 +21,6 @@ from .resources.users import (
 )
 
 ROUTES = (
-    (Home, "/"),
     (UserRegister, "/user/register"),
     (UserLogin, "/user/login"),
     (UserLogout, "/user/logout"),
@@ -34,6 +33,7 @@ ROUTES = (
     (ProfilePicture, "/profile_pics/<image>"),
     (ErrorPage, "/errors/<slug>"),
     (Health, "/health/live"),
+    (ApiDocument, "/openapi.json"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 from .fields import Around
+from .system import HealthSchema, NothingSchema
 from .user import (
     LoginSchema,
     NewPasswordSchema,
@@ -15,6 +16,7 @@ from .user import (
 
 __all__ = [
     "SORT_NAMES",
-    "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "LoginSchema", "NewDogSchema", "NewPasswordSchema",
-    "OwnUserSchema", "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
+    "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "HealthSchema", "LoginSchema", "NewDogSchema",
+    "NewPasswordSchema", "NothingSchema", "OwnUserSchema",
+    "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
 ]  # fmt: skip

@@ -2,18 +2,20 @@
 
 from marshmallow import Schema, fields, validate
 
-from .fields import Id, Moment, Text, Whole
+from .fields import Flag, Id, Moment, Text, Whole
 
 SORT_NAMES = ("id", "name", "breed", "owner", "created_at")
+# For the API's description.
+NAME, BREED, OWNER = ({"examples": [text]} for text in ("Rex", "Poodle", "Anna"))
 
 
 class DogSchema(Schema):
     """A dog, as everybody sees it."""
 
     id = fields.Integer()
-    name = fields.String()
-    owner = fields.String()
-    breed = fields.String()
+    name = fields.String(metadata=NAME)
+    owner = fields.String(metadata=OWNER)
+    breed = fields.String(metadata=BREED)
     created_at = Moment()
     user_id = fields.Integer()
 
@@ -21,33 +23,40 @@ class DogSchema(Schema):
 class NewDogSchema(Schema):
     """A whole dog. Without `owner`, its owner is who creates it."""
 
-    name = Text(1, 80, required=True)
-    breed = Text(1, 80, required=True)
-    owner = Text(1, 80)
+    name = Text(1, 80, required=True, metadata=NAME)
+    breed = Text(1, 80, required=True, metadata=BREED)
+    owner = Text(1, 80, metadata=OWNER)
 
 
 class DogChangeSchema(Schema):
     """Some fields of a dog."""
 
-    name = Text(1, 80)
-    breed = Text(1, 80)
-    owner = Text(1, 80)
+    name = Text(1, 80, metadata=NAME)
+    breed = Text(1, 80, metadata=BREED)
+    owner = Text(1, 80, metadata=OWNER)
 
 
 class DogQuerySchema(Schema):
     """Which dogs, in which order, which page."""
 
-    limit = Whole(load_default=50, validate=validate.Range(1, 100, error="Ask for 1 to 100."))
-    cursor = fields.String(load_default=None)
+    limit = Whole(
+        load_default=50,
+        validate=validate.Range(1, 100, error="Ask for 1 to 100."),
+        metadata={"description": "How many dogs a page holds."},
+    )
+    cursor = fields.String(
+        metadata={"description": "The `page.next` of the page before, for the same sort and filters."}
+    )
     sort = fields.String(
         load_default="id",
         validate=validate.OneOf(
             [*SORT_NAMES, *(f"-{name}" for name in SORT_NAMES)], error="Sort by one of: {choices}."
         ),
+        metadata={"description": "The order; with `-` backwards."},
     )
-    name = Text(0, 80)
-    owner = Text(0, 80)
-    breed = Text(0, 80)
-    q = Text(0, 80)
-    mine = fields.Boolean(load_default=False)
-    user_id = Id()
+    name = Text(0, 80, metadata={"description": "Dogs of this name, in upper or lower case."})
+    owner = Text(0, 80, metadata={"description": "Dogs of this owner, in upper or lower case."})
+    breed = Text(0, 80, metadata={"description": "Dogs of this breed, in upper or lower case."})
+    q = Text(0, 80, metadata={"description": "Dogs with this in their name, owner or breed."})
+    mine = Flag(load_default=False, metadata={"description": "Only dogs that you have added; log in first."})
+    user_id = Id(metadata={"description": "Dogs that this user has added."})

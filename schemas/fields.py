@@ -22,6 +22,17 @@ MAX_ID = 2**63 - 1
 Around = Context[dict[str, Any]]
 
 
+# For the API's description, as patterns of ECMA-262: no control character or line break, and something to see.
+NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+ONE_LINE = f"^{NO_CONTROL}$"
+ONE_VISIBLE_LINE = rf"^{NO_CONTROL}[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL}$"
+
+
+def describe(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    """These arguments of a field, with keywords of JSON Schema for the API's description."""
+    return {**kwargs, "metadata": {**keywords, **kwargs.get("metadata", {})}}
+
+
 def refuse_control_characters(text: str) -> None:
     """Raise `ValidationError` where a text holds a control character, a line break, or half a surrogate pair."""
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
@@ -33,7 +44,8 @@ class Text(fields.String):
 
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
         length = validate.Length(low, high, error=f"Use {low} to {high} characters.")
-        super().__init__(validate=[length, refuse_control_characters], **kwargs)
+        described = describe(kwargs, pattern=ONE_VISIBLE_LINE if low else ONE_LINE)
+        super().__init__(validate=[length, refuse_control_characters], **described)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, *args, **kwargs).strip()
@@ -59,6 +71,9 @@ class Username(Text):
 class Email(fields.String):
     """An address that could exist (RFC 5321, RFC 6531), in lower case, of at most 254 characters."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**describe(kwargs, format="email"))
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs).strip()
         try:
@@ -77,7 +92,7 @@ class Password(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(8, 256, error="Use 8 to 256 characters.")
-        super().__init__(validate=length, load_only=True, **kwargs)
+        super().__init__(validate=length, load_only=True, **describe(kwargs, format="password"))
 
 
 class KnownPassword(fields.String):
@@ -85,7 +100,7 @@ class KnownPassword(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(1, 256, error="Use 1 to 256 characters.")
-        super().__init__(validate=length, load_only=True, **{"required": True, **kwargs})
+        super().__init__(validate=length, load_only=True, **describe({"required": True, **kwargs}, format="password"))
 
 
 class Upload(fields.Field):
@@ -93,6 +108,9 @@ class Upload(fields.Field):
 
     `render` makes of its stream what the field gives, or raises `ValueError` with what is wrong with it.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**describe(kwargs, type="string", format="binary"))
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(value, "stream"):
@@ -120,8 +138,24 @@ class Id(Whole):
         return number if 0 <= number <= MAX_ID else 0
 
 
+class Flag(fields.Boolean):
+    """True or false. A form and a query have words for it: `on` is what a browser sends for a ticked box."""
+
+    truthy = {"true", "on"}
+    falsy = {"false", "off"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={"invalid": "Use true or false."}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        return value if isinstance(value, bool) else super()._deserialize(value, *args, **kwargs)
+
+
 class Moment(fields.Field):
     """A moment in UTC, as RFC 3339 writes it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**describe(kwargs, type="string", format="date-time"))
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,14 +6,25 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from .fields import Around, Email, KnownPassword, Moment, Password, Upload, Username
+from .fields import Around, Email, Flag, KnownPassword, Moment, Password, Upload, Username
+
+# For the API's description.
+USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
+    {"examples": [text]}
+    for text in (
+        "Anna", "anna@example.com", "6b2649c9f98041d8ec7b5a8df8c6cc72.webp", "correct horse", "battery staple",
+    )
+)  # fmt: skip
 
 
 class PictureSchema(Schema):
-    """A picture, ready for an `<img>` on any origin. Dump it within `Around({"pictures": <URL of their folder>})`."""
+    """A picture, ready for an `<img>` on any origin.
 
-    url = fields.Function(lambda picture: url_of(picture.image))
-    srcset = fields.Function(lambda picture: srcset_of(picture))
+    Dump it within `Around({"pictures": <URL of their folder>})`.
+    """
+
+    url = fields.Function(lambda picture: url_of(picture.image), metadata={"type": "string", "format": "uri"})
+    srcset = fields.Function(lambda picture: srcset_of(picture), metadata={"type": "string"})
     width = fields.Integer()
     height = fields.Integer()
     is_default = fields.Boolean()
@@ -36,34 +47,38 @@ class UserSchema(Schema):
     """A user, as others see it."""
 
     id = fields.Integer()
-    username = fields.String()
-    image = fields.String()
+    username = fields.String(metadata=USERNAME)
+    image = fields.String(metadata=IMAGE)
     picture = fields.Nested(PictureSchema)
 
 
 class OwnUserSchema(UserSchema):
     """A user, as its owner sees it."""
 
-    email = fields.String()
+    email = fields.String(metadata=EMAIL)
     created_at = Moment()
 
 
 class RegisterSchema(Schema):
     """A new account."""
 
-    username = Username(required=True)
-    email = Email(required=True)
-    password = Password(required=True)
+    username = Username(required=True, metadata=USERNAME)
+    email = Email(required=True, metadata=EMAIL)
+    password = Password(required=True, metadata=PASSWORD)
     file = Upload()
 
 
 class LoginSchema(Schema):
     """Who logs in: a name or an address, and the password."""
 
-    username = Username()
-    email = Email()
-    password = KnownPassword()
-    remember = fields.Boolean(load_default=False)
+    class Meta:
+        # For the API's description: what `name_somebody` checks.
+        json_schema = {"anyOf": [{"required": ["username"]}, {"required": ["email"]}]}
+
+    username = Username(metadata=USERNAME)
+    email = Email(metadata=EMAIL)
+    password = KnownPassword(metadata=PASSWORD)
+    remember = Flag(load_default=False, metadata={"description": "Stay logged in when the browser is closed."})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def name_somebody(self, _: Any, given: dict[str, Any], **__: Any) -> None:
@@ -73,12 +88,19 @@ class LoginSchema(Schema):
 
 
 class ProfileChangeSchema(Schema):
-    """What an owner may change of an account. Load it within `Around({"user": ...})`, the account as it is."""
+    """What an owner may change of an account.
 
-    username = Username()
-    email = Email()
+    Load it within `Around({"user": ...})`, the account as it is.
+    """
+
+    class Meta:
+        # For the API's description: what `confirm_new_email` checks.
+        json_schema = {"dependentRequired": {"email": ["current_password"]}}
+
+    username = Username(metadata=USERNAME)
+    email = Email(metadata=EMAIL)
     file = Upload()
-    current_password = KnownPassword(required=False)
+    current_password = KnownPassword(required=False, metadata=PASSWORD)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def confirm_new_email(self, fields: dict[str, Any], given: dict[str, Any], **_: Any) -> None:
@@ -91,13 +113,13 @@ class ProfileChangeSchema(Schema):
 class PasswordSchema(Schema):
     """The password, once more, before something that can't be undone."""
 
-    current_password = KnownPassword()
+    current_password = KnownPassword(metadata=PASSWORD)
 
 
 class NewPasswordSchema(PasswordSchema):
     """A change of the password."""
 
-    new_password = Password(required=True)
+    new_password = Password(required=True, metadata=NEW_PASSWORD)
 
 
 class PictureUploadSchema(Schema):

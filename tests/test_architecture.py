@@ -30,6 +30,7 @@ HOUSE = (
     "api/routes.py",
     "api/resources/base.py",
     "api/errors.py",
+    "api/openapi.py",
     "api/auth.py",
     "api/security.py",
     "api/limits.py",
@@ -43,6 +44,7 @@ HOUSE = (
     "tests/factories.py",
     "tests/test_access.py",
     "bench",
+    "client/package.json",
     "docs",
 )
 # What stands for the request that is being answered.
@@ -265,7 +267,18 @@ def test_what_the_house_names_is_there(name: str) -> None:
 
 
 # What is made while it runs or is tested, and is not the project.
-MADE = {".git", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "instance", "node_modules"}
+MADE = {
+    ".git",
+    ".venv",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    "__pycache__",
+    "dist",
+    "instance",
+    "node_modules",
+    "screenshots",
+}
 
 
 def project_files() -> list[Path]:

@@ -614,11 +614,3 @@ def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app:
     assert "ERROR" in log.getvalue()
     assert "is_password_of" in log.getvalue()
     assert MARK not in log.getvalue()
-
-
-def test_the_first_page_leads_on_to_pages_that_answer(client: FlaskClient) -> None:
-    links = client.get("/").json["data"]
-
-    assert links.pop("name") == "Kennel"
-    for url in links.values():
-        assert client.get(url).status_code in (200, 401, 405)

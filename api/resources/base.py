@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import flask_restful
 from flask import Response, current_app, request
@@ -15,11 +15,28 @@ from schemas import Around
 
 from ..auth import bearer_token, require_login
 from ..body import Sent, read_body, read_query, refuse_large_body
-from ..envelope import envelope, json_response
+from ..envelope import JSON, envelope, json_response
 from ..paging import Page
 from ..storage import render_in_slot
 
 Verb = Callable[..., Any]
+
+
+class Answer(NamedTuple):
+    """What a verb answers when all is well: of JSON with a `schema`, data in the envelope; `many` is a list."""
+
+    media_type: str
+    status: int = 200
+    schema: Schema | None = None
+    many: bool = False
+
+
+class File(NamedTuple):
+    """A file to send as it is, and what goes with it. `etag` changes when the content does."""
+
+    content: Any
+    headers: Mapping[str, str] = {}
+    etag: str | None = None
 
 
 class Resource(flask_restful.Resource):
@@ -73,8 +90,8 @@ def load(schema: Schema, sent: Sent) -> dict[str, Any]:
     return fields
 
 
-def gives(schema_class: type[Schema], status: int = 200) -> Callable[[Verb], Verb]:
-    """Send what the verb returns through the schema: a row with its ETag, a `Page` with its links, None as `{}`."""
+def gives(schema_class: type[Schema], status: int = 200, many: bool = False) -> Callable[[Verb], Verb]:
+    """Send what the verb returns through the schema: a row, with `many` a `Page` of rows, or None as `{}`."""
     schema = schema_class()
 
     def decorate(verb: Verb) -> Verb:
@@ -82,10 +99,9 @@ def gives(schema_class: type[Schema], status: int = 200) -> Callable[[Verb], Ver
         def given(self: Any, *args: Any, **path: Any) -> Response:
             result = verb(self, *args, **path)
             with Around({"pictures": f"{current_app.config['PUBLIC_URL']}/profile_pics"}):
-                if isinstance(result, Page):
-                    return page_response(result, schema, status)
-                return row_response(result, schema, status)
+                return (page_response if many else row_response)(result, schema, status)
 
+        given.answer = Answer(JSON, status, schema, many)  # type: ignore[attr-defined]
         return given
 
     return decorate
@@ -101,9 +117,9 @@ def page_response(page: Page, schema: Schema, status: int) -> Response:
 
 
 def row_response(row: Any, schema: Schema, status: int) -> Response:
-    """One row, or nothing; a row that has an `etag` is not sent again to a reader who has it (RFC 9110, 13.1.2)."""
+    """One row, or nothing. A row may have an `etag`."""
     etag = getattr(row, "etag", None)
-    if etag and request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(etag):
+    if is_known(etag):
         response = Response(status=304)
     else:
         response = json_response(envelope({} if row is None else schema.dump(row), status), status)
@@ -112,3 +128,29 @@ def row_response(row: Any, schema: Schema, status: int) -> Response:
     if status == 201 and etag:
         response.headers["Location"] = f"{current_app.config['PUBLIC_URL']}{request.path.rstrip('/')}/{row.id}"
     return response
+
+
+def is_known(etag: str | None) -> bool:
+    """Whether the reader has what this `etag` names, so that it is not sent again (RFC 9110, section 13.1.2)."""
+    return etag is not None and request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(etag)
+
+
+def sends(media_type: str) -> Callable[[Verb], Verb]:
+    """Send the `File` that the verb returns."""
+
+    def decorate(verb: Verb) -> Verb:
+        @wraps(verb)
+        def sent(self: Any, **path: Any) -> Response:
+            file: File = verb(self, **path)
+            if is_known(file.etag):
+                response = Response(status=304, headers=file.headers)
+            else:
+                response = Response(file.content, mimetype=media_type, headers=file.headers)
+            if file.etag:
+                response.set_etag(file.etag)
+            return response
+
+        sent.answer = Answer(media_type)  # type: ignore[attr-defined]
+        return sent
+
+    return decorate

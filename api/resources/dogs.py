@@ -19,10 +19,14 @@ class DogList(Resource):
 
     public = {"GET"}
 
-    @gives(DogSchema)
+    @gives(DogSchema, many=True)
     @takes(DogQuerySchema, "query")
     def get(self, query):
-        """List dogs, a page at a time: all of them, those with these texts, or your own."""
+        """List dogs, a page at a time: all of them, those with these texts, or your own.
+
+        `page.next` is the `cursor` of the next page, and null on the last; `Link` holds its whole URL. `mine` needs
+        a login.
+        """
         filters = {name: query[name] for name in ("q", "name", "owner", "breed", "user_id") if name in query}
         dogs = Dog.search(**filters)
         if query["mine"]:
@@ -33,7 +37,10 @@ class DogList(Resource):
     @gives(DogSchema, 201)
     @takes(NewDogSchema)
     def post(self, fields):
-        """Add a dog."""
+        """Add a dog.
+
+        `Location` is its URL, and `ETag` its version.
+        """
         user = require_login()
         return Dog.add(user, **{"owner": user.username, **fields})
 
@@ -45,25 +52,37 @@ class DogItem(Resource):
 
     @gives(DogSchema)
     def get(self, dog_id):
-        """Show a dog."""
+        """Show a dog.
+
+        `ETag` is its version; 304 where `If-None-Match` names it.
+        """
         return Dog.find(dog_id)
 
     @gives(DogSchema)
     @takes(NewDogSchema)
     def put(self, fields, dog_id):
-        """Replace all fields of your dog."""
+        """Replace all fields of your dog.
+
+        `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
+        """
         dog = require_owner(Dog.find(dog_id))
         return dog.change({"owner": require_login().username, **fields}, version_to_match(dog))
 
     @gives(DogSchema)
     @takes(DogChangeSchema)
     def patch(self, fields, dog_id):
-        """Change some fields of your dog."""
+        """Change some fields of your dog.
+
+        `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
+        """
         dog = require_owner(Dog.find(dog_id))
         return dog.change(fields, version_to_match(dog))
 
     @gives(DogSchema)
     def delete(self, dog_id):
-        """Delete your dog, and see it once more."""
+        """Delete your dog, and see it once more.
+
+        403 for a dog of another user, 412 where `If-Match` names an old version.
+        """
         dog = require_owner(Dog.find(dog_id))
         return dog.erase(version_to_match(dog))

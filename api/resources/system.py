@@ -1,17 +1,18 @@
-"""What is not about users and dogs: the first page, pictures' files, error pages, and signs of life."""
+"""What is not about users and dogs: pictures' files, error pages, the API's description, and signs of life."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
-from flask import Response, current_app, render_template, request
+from flask import current_app, render_template
 
 from models import NotFound
+from schemas import HealthSchema
 
-from ..envelope import envelope, json_response
 from ..error_types import ERROR_TYPES
 from ..storage import pictures
-from .base import Resource
+from .base import File, Resource, gives, sends
 
 PICTURE_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -20,40 +21,21 @@ PICTURE_HEADERS = {
 }
 
 
-class Home(Resource):
-    """`/`"""
-
-    public = {"GET"}
-
-    def get(self):
-        """Say what answers here, and where to go on."""
-        paths = {
-            "dogs": "/api/v1/dogs",
-            "register": "/user/register",
-            "login": "/user/login",
-            "profile": "/user/profile",
-        }
-        links = {name: f"{current_app.config['PUBLIC_URL']}{path}" for name, path in paths.items()}
-        return json_response(envelope({"name": "Kennel", **links}, 200), 200)
-
-
 class ProfilePicture(Resource):
     """`/profile_pics/<image>`"""
 
     public = {"GET"}
 
+    @sends("image/webp")
     def get(self, image):
-        """Send the file of a picture. Its name is never given to another one, so browsers may keep it."""
+        """Send the file of a picture. Its name is never given to another one, so browsers may keep it.
+
+        304 where `If-None-Match` names its `ETag`.
+        """
         content = pictures().open(image)
         if content is None:
             raise NotFound("There is no picture of this name")
-        etag = image.removesuffix(".webp")
-        if request.if_none_match.contains_weak(etag):
-            response = Response(status=304, headers=PICTURE_HEADERS)
-        else:
-            response = Response(content, mimetype="image/webp", headers=PICTURE_HEADERS)
-        response.set_etag(etag)
-        return response
+        return File(content, PICTURE_HEADERS, image.removesuffix(".webp"))
 
 
 class ErrorPage(Resource):
@@ -61,6 +43,7 @@ class ErrorPage(Resource):
 
     public = {"GET"}
 
+    @sends("text/html")
     def get(self, slug):
         """Explain a kind of error to a person."""
         if slug not in ERROR_TYPES:
@@ -69,7 +52,7 @@ class ErrorPage(Resource):
         url = current_app.config["PUBLIC_URL"]
         page = render_template("error.html", kind=ERROR_TYPES[slug], url=url, nonce=nonce)
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
-        return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
+        return File(page, {"Content-Security-Policy": policy})
 
 
 class Health(Resource):
@@ -77,6 +60,22 @@ class Health(Resource):
 
     public = {"GET"}
 
+    @gives(HealthSchema)
     def get(self):
         """Say that the server answers."""
-        return json_response(envelope({"live": True}, 200), 200)
+        return {"live": True}
+
+
+class ApiDocument(Resource):
+    """`/openapi.json`"""
+
+    public = {"GET"}
+
+    @sends("application/json")
+    def get(self):
+        """Describe this API, as OpenAPI 3.1.
+
+        304 where `If-None-Match` names its `ETag`.
+        """
+        content = current_app.extensions["openapi"]()
+        return File(content, etag=hashlib.sha256(content).hexdigest())

@@ -8,6 +8,7 @@ from models import User, database
 from schemas import (
     LoginSchema,
     NewPasswordSchema,
+    NothingSchema,
     OwnUserSchema,
     PasswordSchema,
     PictureUploadSchema,
@@ -32,7 +33,10 @@ class UserRegister(Resource):
     @registrations
     @takes(RegisterSchema)
     def post(self, fields):
-        """Create an account, with a picture if you like, and log in."""
+        """Create an account, with a picture if you like, and log in.
+
+        409 where the username or the address is taken, 429 past 30 registrations in a minute from one address.
+        """
         password_hash = hash_password(fields.pop("password"))
         with kept_picture(fields.pop("file", None), fields["username"]) as picture, database.atomic():
             return log_in(User.register(password_hash=password_hash, picture=picture, **fields))
@@ -46,7 +50,10 @@ class UserLogin(Resource):
     @gives(OwnUserSchema)
     @takes(LoginSchema)
     def post(self, fields):
-        """Log in with an e-mail address or a username."""
+        """Log in with an e-mail address or a username.
+
+        401 where the name or the password is wrong, 429 past 10 failures in 5 minutes.
+        """
         remember = fields.pop("remember")
         return log_in(authenticate(**fields), remember)
 
@@ -56,7 +63,7 @@ class UserLogout(Resource):
 
     public = {"POST"}
 
-    @gives(OwnUserSchema)
+    @gives(NothingSchema)
     def post(self):
         """End this session, on the server too."""
         log_out()
@@ -73,17 +80,24 @@ class UserProfile(Resource):
     @gives(OwnUserSchema)
     @takes(ProfileChangeSchema)
     def patch(self, fields):
-        """Change your username, your e-mail address (with your password) or your picture."""
+        """Change your username, your e-mail address (with your password) or your picture.
+
+        403 for a wrong password, 409 where the username or the address is taken, 429 past 10 wrong passwords in 5
+        minutes.
+        """
         user = require_login()
         password = fields.pop("current_password", None)
         if fields.get("email", user.email) != user.email:
             require_password(user, password)
         return change_account(user, **fields)
 
-    @gives(OwnUserSchema)
+    @gives(NothingSchema)
     @takes(PasswordSchema)
     def delete(self, fields):
-        """Delete your account, with its dogs, sessions and pictures."""
+        """Delete your account, with its dogs, sessions and pictures.
+
+        403 for a wrong password, 429 past 10 of them in 5 minutes.
+        """
         user = require_login()
         require_password(user, **fields)
         pictures().delete(user.erase())
@@ -96,7 +110,10 @@ class UserPassword(Resource):
     @gives(OwnUserSchema)
     @takes(NewPasswordSchema)
     def put(self, fields):
-        """Change your password and end all your other sessions."""
+        """Change your password and end all your other sessions.
+
+        403 for a wrong current password, 429 past 10 of them in 5 minutes.
+        """
         session = require_session()
         require_password(session.user, fields["current_password"])
         session.change_password(hash_password(fields["new_password"]))
