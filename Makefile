@@ -83,7 +83,7 @@ client/node_modules/.ready: client/package-lock.json
 client/dist/index.html: client/node_modules/.ready $(shell find client -type d \
 		\( -name node_modules -o -name dist -o -name screenshots \) -prune -o -type f -print)
 	@echo "Building the client."
-	@$(NPM) run build
+	@$(NPM) run build -- --logLevel warn
 
 .PHONY: client/openapi.json
 client/openapi.json: packages

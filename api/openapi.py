@@ -123,7 +123,7 @@ def add_components(spec: APISpec, cookie: str) -> None:
     spec.components.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": cookie})
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     for name, meaning in HEADERS.items():
-        spec.components.header(name, {"description": meaning, "schema": TEXT})
+        spec.components.header(name, {"description": meaning, "required": name != "Link", "schema": TEXT})
     spec.components.schema("Failure", FAILURES[JSON])
     spec.components.schema("Problem", FAILURES[PROBLEM])
     for status in {kind.status for kind in ERROR_TYPES.values()}:

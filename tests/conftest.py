@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 
 from api import create_app
+from api.openapi import document
 from models import connect, migrations
 
+from .described import DescribedClient, Description
 from .factories import register
 from .server import Server
+
+# The fixtures of the browser, of the React client and of the documents.
+pytest_plugins = ["tests.browser", "tests.client", "tests.documents"]
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +34,21 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def description(golden: Path) -> Description:
+    """What the OpenAPI document says of the answers, to check each one that a test gets."""
+    settings = {"DATABASE_URL": f"sqlite:///{golden}", "SECRET_KEY": "a key for the tests, which is no secret"}
+    return Description(document(create_app(settings)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def described_servers(description: Description) -> Iterator[None]:
+    """Check the answers of real servers too, which the tests call by `requests`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.Session, "send", description.checked(requests.Session.send))
+        yield
 
 
 @pytest.fixture
@@ -43,12 +65,13 @@ def settings(tmp_path: Path, golden: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any]) -> Iterator[Callable[..., Flask]]:
+def make_app(settings: dict[str, Any], description: Description) -> Iterator[Callable[..., Flask]]:
     """Makes the application with these settings on top. The last one made is the one the models speak to."""
     made: list[Flask] = []
 
     def make(**overrides: Any) -> Flask:
         made.append(create_app({**settings, **overrides}))
+        made[-1].test_client_class = partial(DescribedClient, description)
         return made[-1]
 
     yield make

@@ -27,11 +27,11 @@ def free_port() -> int:
 class Server:
     """`python run.py` with a database and a folder of pictures in `home`. Starts on entry, and is killed on exit."""
 
-    def __init__(self, home: Path, root: Path = ROOT, **settings: Any) -> None:
+    def __init__(self, home: Path, root: Path = ROOT, port: int | None = None, **settings: Any) -> None:
         self.home = home
         self.root = root
         self.uploads = home / "uploads"
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         home.mkdir(exist_ok=True)
         self.settings = {

@@ -1,0 +1,51 @@
+import { MantineProvider } from "@mantine/core"
+import { lazy, Suspense } from "react"
+import { BrowserRouter, Route, Routes } from "react-router"
+import DogsPage from "./dogs/dogs-page"
+import { nonce } from "./nonce"
+import { RequireLogin } from "./session/require-login"
+import { SessionProvider } from "./session/session-provider"
+import { Shell } from "./shell/shell"
+import { cssVariables, theme } from "./theme"
+
+// The first page that most people see is not among these: it would cost them one more round trip.
+const LoginPage = lazy(() => import("./auth/login-page"))
+const SignupPage = lazy(() => import("./auth/signup-page"))
+const ProfilePage = lazy(() => import("./profile/profile-page"))
+const NotFoundPage = lazy(() => import("./shell/not-found-page"))
+const Notifications = lazy(async () => ({ default: (await import("@mantine/notifications")).Notifications }))
+
+export function App() {
+  return (
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={cssVariables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => nonce ?? ""}
+    >
+      <BrowserRouter>
+        <SessionProvider>
+          <Routes>
+            <Route element={<Shell />}>
+              <Route index element={<DogsPage />} />
+              <Route path="login" element={<LoginPage />} />
+              <Route path="signup" element={<SignupPage />} />
+              <Route
+                path="profile"
+                element={
+                  <RequireLogin>
+                    <ProfilePage />
+                  </RequireLogin>
+                }
+              />
+              <Route path="*" element={<NotFoundPage />} />
+            </Route>
+          </Routes>
+        </SessionProvider>
+      </BrowserRouter>
+      <Suspense>
+        <Notifications position="bottom-center" />
+      </Suspense>
+    </MantineProvider>
+  )
+}

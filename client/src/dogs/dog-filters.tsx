@@ -1,0 +1,64 @@
+import { NativeSelect, Switch } from "@mantine/core"
+import type { Dog } from "../api/types"
+import { useSession } from "../session/session"
+import classes from "./dog-filters.module.css"
+import { type ListQuery, type Sort, SORTS } from "./list-query"
+import { TypedInput } from "./typed-input"
+
+type Props = {
+  query: ListQuery
+  onChange: (changes: Partial<ListQuery>, options?: { isTyped: boolean }) => void
+  /** Whose breeds and owners are proposed. */
+  dogs: Dog[]
+}
+
+/** Which dogs to show, and in what order. */
+export function DogFilters({ query, onChange, dogs }: Props) {
+  const { me } = useSession()
+  const type = (name: "q" | "breed" | "owner") => (text: string) => {
+    onChange({ [name]: text }, { isTyped: true })
+  }
+  return (
+    <search className={classes.filters}>
+      <TypedInput
+        label="Search"
+        placeholder="Part of a name, breed or owner"
+        type="search"
+        value={query.q}
+        onTyped={type("q")}
+      />
+      <TypedInput
+        label="Breed"
+        placeholder="Any"
+        value={query.breed}
+        onTyped={type("breed")}
+        choices={dogs.map(({ breed }) => breed)}
+      />
+      <TypedInput
+        label="Owner"
+        placeholder="Any"
+        value={query.owner}
+        onTyped={type("owner")}
+        choices={dogs.map(({ owner }) => owner)}
+      />
+      <NativeSelect
+        label="Sort by"
+        data={SORTS}
+        value={query.sort}
+        onChange={({ target }) => {
+          onChange({ sort: target.value as Sort })
+        }}
+      />
+      {me && (
+        <Switch
+          className={classes.mine}
+          label="Mine only"
+          checked={Boolean(query.mine)}
+          onChange={({ target }) => {
+            onChange({ mine: target.checked })
+          }}
+        />
+      )}
+    </search>
+  )
+}

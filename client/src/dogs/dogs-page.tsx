@@ -1,0 +1,52 @@
+import { Anchor, Group, Text } from "@mantine/core"
+import { lazy, Suspense } from "react"
+import { Link } from "react-router"
+import { useSession, wasLoggedIn } from "../session/session"
+import { PageTitle } from "../shared/page-title"
+import { AddButton } from "./add-button"
+import { DogFilters } from "./dog-filters"
+import { DogList } from "./dog-list"
+import { useDogDialog } from "./use-dog-dialog"
+import { useDogs } from "./use-dogs"
+import { useListQuery } from "./use-list-query"
+
+const DogDialog = lazy(() => import("./dog-dialog"))
+
+export default function DogsPage() {
+  const { me } = useSession()
+  const [query, changeQuery] = useListQuery()
+  const dogs = useDogs(query)
+  const dialog = useDogDialog()
+  const isVisitor = me === null || (me === undefined && !wasLoggedIn)
+  return (
+    <>
+      <Group justify="space-between">
+        <div>
+          <PageTitle>Dogs</PageTitle>
+          <Text c="dimmed">
+            {isVisitor ? (
+              <>
+                Meet the dogs that live here.{" "}
+                <Anchor component={Link} to="/signup" inherit>
+                  Sign up
+                </Anchor>{" "}
+                to add your own.
+              </>
+            ) : (
+              "Meet the dogs that live here, and add your own."
+            )}
+          </Text>
+        </div>
+        {me && <AddButton dialog={dialog} />}
+      </Group>
+      <DogFilters query={query} onChange={changeQuery} dogs={dogs.data ?? []} />
+      <DogList query={query} dogs={dogs} dialog={dialog} />
+      {me && (
+        // Here from the start, so that it opens at once, even where the connection is lost.
+        <Suspense>
+          <DogDialog dialog={dialog} />
+        </Suspense>
+      )}
+    </>
+  )
+}

@@ -1,0 +1,22 @@
+import { Skeleton, Stack } from "@mantine/core"
+import type { Dog } from "../api/types"
+import { LoadError } from "../shared/load-error"
+import { EditDog } from "./edit-dog"
+import { RestoreDog } from "./restore-dog"
+import type { DogDialogState } from "./use-dog-dialog"
+import { useVersion } from "./use-dogs"
+
+/** Edit a dog as it stands now, which may not be how the list shows it. */
+export function LoadDog({ dog, dialog }: { dog: Dog; dialog: DogDialogState }) {
+  const { data: version, error, refetch } = useVersion(dog.id)
+  if (version) return <EditDog version={version} values={version.dog} dialog={dialog} />
+  if (error?.status === 404) return <RestoreDog values={dog} dialog={dialog} />
+  if (error) return <LoadError error={error} onRetry={() => void refetch()} />
+  return (
+    <Stack role="status" aria-label="Loading">
+      <Skeleton h={60} />
+      <Skeleton h={60} />
+      <Skeleton h={80} />
+    </Stack>
+  )
+}

@@ -1,0 +1,22 @@
+import { Button } from "@mantine/core"
+import { useDisclosure } from "@mantine/hooks"
+import { Dialog } from "../shared/dialog"
+import { DeleteForm } from "./delete-form"
+import { Section } from "./section"
+
+export function DeleteSection() {
+  const [isOpen, { open, close }] = useDisclosure()
+  return (
+    <Section
+      title="Delete account"
+      description="Your profile, your photo and all dogs that you have added go with it."
+    >
+      <Button color="red" variant="outline" onClick={open}>
+        Delete account…
+      </Button>
+      <Dialog isOpen={isOpen} onClose={close} title="Delete your account?">
+        <DeleteForm onCancel={close} />
+      </Dialog>
+    </Section>
+  )
+}

@@ -1,0 +1,58 @@
+import { type ButtonProps, Group, Stack } from "@mantine/core"
+import type { UseFormReturnType } from "@mantine/form"
+import type { UseMutationResult } from "@tanstack/react-query"
+import type { ReactNode } from "react"
+import type { ApiError } from "../api/errors"
+import { focusFirst, showFieldErrors } from "./field-errors"
+import { FormError } from "./form-error"
+import { SubmitButton } from "./submit-button"
+
+type Props<Values extends object> = {
+  form: UseFormReturnType<Values>
+  /** Sends the values. What the server says about them is shown at the inputs of the same names. */
+  mutation: Pick<UseMutationResult<unknown, ApiError, Values>, "mutate" | "isPending" | "error">
+  submit: string
+  submitProps?: ButtonProps
+  /** Other buttons, beside the one that submits. */
+  others?: ReactNode
+  children: ReactNode
+}
+
+/** A form of inputs, a button, and all that can go wrong. When it does, the values stay. */
+export function ApiForm<Values extends object>({
+  form,
+  mutation: { mutate, isPending, error },
+  submit,
+  submitProps,
+  others,
+  children,
+}: Props<Values>) {
+  return (
+    <form
+      noValidate
+      onSubmit={form.onSubmit(
+        (values) => {
+          mutate(values, {
+            onError: (reason) => {
+              showFieldErrors(form, reason)
+            },
+          })
+        },
+        (errors) => {
+          focusFirst(form, errors)
+        },
+      )}
+    >
+      <Stack>
+        <FormError error={error} fields={Object.keys(form.getValues())} />
+        {children}
+        <Group>
+          <SubmitButton isBusy={isPending} error={error} {...submitProps}>
+            {submit}
+          </SubmitButton>
+          {others}
+        </Group>
+      </Stack>
+    </form>
+  )
+}

@@ -1,0 +1,23 @@
+import { Title } from "@mantine/core"
+import { type ReactNode, useEffect, useRef } from "react"
+import classes from "./page-title.module.css"
+
+let isFirstPage = true
+
+/** The heading of a page, which names its tab too. It takes the focus, so that screen readers start here. */
+export function PageTitle({ children, tab = children }: { children: string; tab?: string }): ReactNode {
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => {
+    document.title = `${tab} · Kennel`
+  }, [tab])
+  useEffect(() => {
+    // The browser has begun at the top of the first page by itself.
+    if (!isFirstPage) heading.current?.focus({ preventScroll: true })
+    isFirstPage = false
+  }, [])
+  return (
+    <Title order={1} ref={heading} tabIndex={-1} className={classes.title}>
+      {children}
+    </Title>
+  )
+}

@@ -1,0 +1,33 @@
+import { Suspense } from "react"
+import { Outlet, useLocation } from "react-router"
+import { API_URL } from "../api/url"
+import { PageLoader } from "../shared/page-loader"
+import { ConnectionBanner } from "./connection-banner"
+import { ErrorBoundary } from "./error-boundary"
+import { Header } from "./header"
+
+/** The frame of every page. index.html holds a copy of it as the first view: change both. */
+export function Shell() {
+  const { pathname } = useLocation()
+  return (
+    <>
+      <a className="skip-link" href="#main">
+        Skip to content
+      </a>
+      <Header />
+      <ConnectionBanner />
+      <main className="main" id="main" tabIndex={-1}>
+        <ErrorBoundary key={pathname}>
+          <Suspense fallback={<PageLoader />}>
+            <Outlet />
+          </Suspense>
+        </ErrorBoundary>
+      </main>
+      <footer className="footer">
+        <a className="footer-link" href={`${API_URL}/docs`}>
+          API documentation
+        </a>
+      </footer>
+    </>
+  )
+}

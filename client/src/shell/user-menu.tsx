@@ -1,0 +1,55 @@
+import { Menu, UnstyledButton } from "@mantine/core"
+import { IconLogout, IconUser } from "@tabler/icons-react"
+import { notifications } from "@mantine/notifications"
+import { useMutation, useQueryClient } from "@tanstack/react-query"
+import { Link, useNavigate } from "react-router"
+import { answer, api } from "../api/client"
+import type { User } from "../api/types"
+import { changeSession } from "../session/session"
+
+/** The picture of who is logged in, with what they can do about their account. */
+export default function UserMenu({ me }: { me: User }) {
+  const navigate = useNavigate()
+  const client = useQueryClient()
+  const logOut = useMutation({
+    mutationFn: () => answer(api.POST("/user/logout")),
+    onSuccess: () => {
+      // First away from a page that needs a login, which would ask for one.
+      void navigate("/")
+      changeSession(client, null)
+    },
+    onError: (error) => {
+      notifications.show({ color: "red", title: "You are still logged in", message: error.message })
+    },
+  })
+  return (
+    <Menu position="bottom-end" width={200} withinPortal={false} withInitialFocusPlaceholder={false}>
+      <Menu.Target>
+        <UnstyledButton aria-label={`Account of ${me.username}`}>
+          <img
+            className="header-picture"
+            src={me.picture.url}
+            srcSet={me.picture.srcset}
+            width={36}
+            height={36}
+            alt=""
+          />
+        </UnstyledButton>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>{me.username}</Menu.Label>
+        <Menu.Item component={Link} to="/profile" leftSection={<IconUser size={16} aria-hidden />}>
+          Profile
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<IconLogout size={16} aria-hidden />}
+          onClick={() => {
+            logOut.mutate()
+          }}
+        >
+          Log out
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  )
+}

@@ -1,0 +1,239 @@
+"""The React client, used in a real browser as its users do, on the real server."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from .client import NEEDS_NODE, Site, account_of, log_in, log_out, painted, sign_up
+from .factories import PASSWORD, PHOTOS
+
+pytestmark = NEEDS_NODE
+
+
+# --- Accounts ---
+
+
+def test_who_signs_up_with_a_photo_sees_it_before_and_after(any_site: Site, page: Page) -> None:
+    page.goto(f"{any_site.origin}/signup")
+    page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
+    assert painted(page.get_by_role("main").locator("img")).startswith("blob:")
+
+    sign_up(page, any_site, "Anna", photo=PHOTOS / "grace_hopper.jpg")
+    page.goto(f"{any_site.origin}/profile")
+
+    picture = page.get_by_role("img", name="Your photo")
+    assert painted(picture).startswith(f"http://localhost:{any_site.server.port}/profile_pics/")
+    expect(picture).to_have_attribute("srcset", re.compile(r"_2x\.webp 2x$"))
+
+
+def test_a_login_lasts_over_a_reload_and_ends_with_the_logout(any_site: Site, page: Page) -> None:
+    sign_up(page, any_site, "Anna")
+
+    page.reload()
+    expect(account_of(page, "Anna")).to_be_visible()
+    log_out(page, "Anna")
+    page.reload()
+
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+
+
+def test_a_wrong_password_is_refused_and_the_right_one_leads_to_the_page_asked_for(any_site: Site, page: Page) -> None:
+    any_site.register("Anna")
+    page.goto(f"{any_site.origin}/profile")
+
+    log_in(page, "anna@example.com", "not her password")
+    expect(page.get_by_role("alert").filter(has_text="Username or Password is incorrect")).to_be_visible()
+    log_in(page, "Anna")
+
+    expect(page.get_by_role("heading", name="Profile", exact=True)).to_be_visible()
+    assert page.url == f"{any_site.origin}/profile"
+
+
+def test_remember_me_keeps_the_login_when_the_browser_is_closed(site: Site, page: Page, browser: Browser) -> None:
+    site.register("Anna")
+    lifetimes = []
+    for remember in (False, True):
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(f"{site.origin}/login")
+            log_in(page, "Anna", remember=remember)
+            expect(account_of(page, "Anna")).to_be_visible()
+            lifetimes += [cookie["expires"] for cookie in context.cookies() if cookie["name"] == "session"]
+
+    assert lifetimes[0] == -1
+    assert lifetimes[1] > 0
+
+
+def test_what_the_server_refuses_stands_at_its_field_and_nothing_typed_is_lost(site: Site, page: Page) -> None:
+    site.register("Anna")
+    page.goto(f"{site.origin}/signup")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("E-mail address").fill("new@example.com")
+    page.get_by_label("Password", exact=True).fill("short")
+    page.get_by_role("button", name="Sign up").click()
+
+    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("Use 8 to 256"))
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+
+    expect(page.get_by_label("Username")).to_have_accessible_description(re.compile("already exists"))
+    expect(page.get_by_label("Username")).to_be_focused()
+    expect(page.get_by_label("E-mail address")).to_have_value("new@example.com")
+
+
+def test_a_file_that_is_no_picture_is_refused_with_words(site: Site, page: Page) -> None:
+    page.goto(f"{site.origin}/signup")
+    fake = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": b"<script>alert(1)</script>"}
+    page.locator("input[type=file]").set_input_files(fake)
+    page.get_by_label("Username").fill("Anna")
+    page.get_by_label("E-mail address").fill("anna@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+
+    expect(page.get_by_role("alert").filter(has_text=re.compile("JPEG|picture|image"))).to_be_visible()
+    expect(page.get_by_label("Username")).to_have_value("Anna")
+
+
+def test_too_many_tries_say_when_to_try_again(site: Site, page: Page) -> None:
+    site.register("Anna")
+    wrong = {"username": "Anna", "password": "not her password"}
+    for _ in range(10):
+        requests.post(f"{site.server.url}/user/login", json=wrong, timeout=30)
+    page.goto(f"{site.origin}/login")
+
+    log_in(page, "Anna")
+
+    button = page.get_by_role("main").get_by_role("button", name=re.compile(r"Try again in \d+ s"))
+    expect(button).to_be_visible()
+    expect(button).to_be_disabled()
+    expect(page.get_by_role("alert")).to_contain_text("Too many attempts")
+
+
+def test_a_session_that_ended_elsewhere_leads_to_the_login_and_back(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    page.goto(f"{site.origin}/profile")
+    elsewhere = requests.Session()
+    elsewhere.post(f"{site.server.url}/user/login", json={"username": "Anna", "password": PASSWORD}, timeout=30)
+    change = {"current_password": PASSWORD, "new_password": "battery staple"}
+    assert elsewhere.put(f"{site.server.url}/user/password", json=change, timeout=30).ok
+
+    page.get_by_label("Username").fill("Hanna")
+    page.get_by_role("button", name="Save username").click()
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    log_in(page, "Anna", "battery staple")
+
+    expect(page.get_by_role("heading", name="Profile", exact=True)).to_be_visible()
+
+
+def test_a_logout_reaches_the_other_tabs(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    other = page.context.new_page()
+    other.goto(site.origin)
+    expect(account_of(other, "Anna")).to_be_visible()
+
+    log_out(page, "Anna")
+
+    expect(other.get_by_role("link", name="Log in")).to_be_visible()
+
+
+def test_every_field_of_the_profile_can_be_changed(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    page.goto(f"{site.origin}/profile")
+
+    page.get_by_label("Username").fill("Hanna")
+    page.get_by_role("button", name="Save username").click()
+    expect(account_of(page, "Hanna")).to_be_visible()
+    mail = page.get_by_role("region", name="E-mail address").or_(
+        page.locator("section").filter(has=page.get_by_role("heading", name="E-mail address"))
+    )
+    mail.get_by_label("E-mail address").fill("hanna@example.com")
+    mail.get_by_label("Current password").fill(PASSWORD)
+    mail.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your new e-mail address is saved.")).to_be_visible()
+    secret = page.locator("section").filter(has=page.get_by_role("heading", name="Password"))
+    secret.get_by_label("Current password").fill("wrong password")
+    secret.get_by_label("New password").fill("battery staple")
+    secret.get_by_role("button", name="Save").click()
+    expect(secret.get_by_label("Current password")).to_have_accessible_description(re.compile("."))
+    secret.get_by_label("Current password").fill(PASSWORD)
+    secret.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your new password is saved.")).to_be_visible()
+
+    login = {"email": "hanna@example.com", "password": "battery staple"}
+    answer = requests.post(f"{site.server.url}/user/login", json=login, timeout=30)
+    assert answer.json()["data"]["username"] == "Hanna"
+
+
+def test_a_photo_can_be_replaced_and_removed(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    page.goto(f"{site.origin}/profile")
+    picture = page.get_by_role("img", name="Your photo")
+    drawn = painted(picture)
+
+    page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
+    page.get_by_role("button", name="Save photo").click()
+    expect(page.get_by_role("button", name="Remove photo")).to_be_visible()
+    photo = painted(picture)
+    page.get_by_role("button", name="Remove photo").click()
+    expect(page.get_by_role("button", name="Remove photo")).to_be_hidden()
+
+    assert len({drawn, photo, painted(picture)}) == 3
+
+
+def test_an_account_is_deleted_with_the_password_alone(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    page.goto(f"{site.origin}/profile")
+    page.get_by_role("button", name="Delete account").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Current password").fill("wrong password")
+    dialog.get_by_role("button", name="Delete account").click()
+    expect(dialog.get_by_label("Current password")).to_have_accessible_description(re.compile("."))
+
+    dialog.get_by_label("Current password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Delete account").click()
+
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    login = {"username": "Anna", "password": PASSWORD}
+    assert requests.post(f"{site.server.url}/user/login", json=login, timeout=30).status_code == 401
+
+
+# --- Connection and addresses ---
+
+
+def test_a_lost_connection_says_so_keeps_the_form_and_goes_on_by_itself(site: Site, page: Page) -> None:
+    sign_up(page, site, "Anna")
+    page.goto(f"{site.origin}/profile")
+    page.get_by_label("Username").fill("Hanna")
+    site.server.kill()
+    page.get_by_role("button", name="Save username").click()
+    expect(page.get_by_text("No connection. Trying again")).to_be_visible()
+    expect(page.get_by_label("Username")).to_have_value("Hanna")
+
+    site.server.start()
+    expect(page.get_by_text("No connection. Trying again")).to_be_hidden(timeout=30_000)
+    page.get_by_role("button", name="Save username").click()
+
+    expect(account_of(page, "Hanna")).to_be_visible()
+
+
+def test_an_address_that_leads_nowhere_says_so_and_leads_on(any_site: Site, page: Page) -> None:
+    page.goto(f"{any_site.origin}/no/such/page")
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("run away")
+    page.get_by_role("link", name="See the dogs").click()
+    assert page.url == f"{any_site.origin}/"
+
+
+@pytest.mark.parametrize("next_page", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
+def test_a_login_never_leads_to_another_site(site: Site, page: Page, next_page: str) -> None:
+    site.register("Anna")
+    page.goto(f"{site.origin}/login?next={next_page}")
+
+    log_in(page, "Anna")
+    expect(account_of(page, "Anna")).to_be_visible()
+
+    assert page.url.startswith(f"{site.origin}/")
