@@ -14,6 +14,7 @@ from granian.constants import Interfaces
 
 from api import create_app
 from api.config import ConfigError
+from api.doctor import explain_refusals
 from api.slots import THREADS
 from models import database, migrations
 
@@ -96,6 +97,7 @@ def serve_dev() -> None:
     """Serve with Flask's own server, which starts anew when the code changes. No debugger."""
     if app.config["HOST"] not in LOOPBACK:
         sys.exit("HOST: --dev serves this machine only. For example: 127.0.0.1")
+    explain_refusals(app)
     logging.getLogger("werkzeug").setLevel("WARNING")
     app.run(app.config["HOST"], app.config["PORT"], debug=False, use_reloader=True, threaded=True)
 

@@ -1,4 +1,4 @@
-"""Commands: `flask --app run db upgrade|status` and `flask --app run uploads prune`."""
+"""Commands: `flask --app run db upgrade|status`, `flask --app run uploads prune` and `flask --app run doctor`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import click
 import peewee
-from flask import Flask
-from flask.cli import AppGroup
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
 
 from models import User, database, migrations
 
+from .config import origin
+from .examine import examine
 from .storage import ABANDONED_SECONDS, pictures
 
 db = AppGroup("db", help="The schema of the database.")
@@ -31,6 +33,7 @@ def init_app(app: Flask) -> None:
     """Add the commands."""
     app.cli.add_command(db)
     app.cli.add_command(uploads)
+    app.cli.add_command(doctor)
 
 
 @db.command("upgrade")
@@ -66,3 +69,31 @@ def prune(older_than: int) -> None:
     """Remove the picture files that no account names, such as a crash leaves behind."""
     removed = pictures().prune(User.all_picture_files(), older_than)
     click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
+
+
+def page_or_server(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """An origin, as the settings take it; that of a page may be `null` too, as browsers say for a file."""
+    try:
+        return text if text is None or (option.name == "page" and text == "null") else origin(text)
+    except ValueError as error:
+        raise click.ClickException(f"{option.opts[0]}: {error}. For example: http://localhost:3000") from None
+
+
+@click.command("doctor")
+@click.option(
+    "--origin", "page", required=True, metavar="ORIGIN", callback=page_or_server,
+    help="Scheme, host and port of the page, such as http://localhost:3000.",
+)  # fmt: skip
+@click.option("--url", metavar="ORIGIN", callback=page_or_server, help="Those that it calls; PUBLIC_URL by default.")
+@with_appcontext
+def doctor(page: str, url: str | None) -> None:
+    """Say what keeps a page from using the running server, and end with 1 where something does."""
+    url = url or current_app.config["PUBLIC_URL"]
+    checks, findings = examine(page, url, current_app.config)
+    click.echo(f"A page at {page} calls {url}:")
+    for check, is_well in checks.items():
+        click.echo(f"{'ok' if is_well else 'problem'}: {check}")
+    for finding in findings:
+        click.echo(finding)
+    if findings:
+        raise SystemExit(1)

@@ -224,8 +224,8 @@ def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
     try:
         server.start("--dev")
         system = project / "api" / "resources" / "system.py"
-        system.write_text(system.read_text().replace('{"live": True}', '{"live": "anew"}'))
-        while '"anew"' not in health_of(server):
+        system.write_text(system.read_text().replace('{"live": True}', '{"live": False}'))
+        while "false" not in health_of(server):
             pass
         console = requests.get(f"{server.url}/console", timeout=60)
         assert console.status_code == 404
