@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browser import ARGUMENTS, chromium
+from tests.browser import launched
 from tests.server import ROOT, Server
 
 ROUNDS = 5
@@ -41,13 +40,7 @@ def main() -> None:
     if not (ROOT / "client" / "dist").exists():
         print("left out: the client is not built. Install Node.js, and then: make run")
         return
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Server(Path(folder) / "server") as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, *sandbox]) as browser,
-    ):
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server") as server, launched() as browser:
         visits = [visit(browser, f"http://localhost:{server.port}/") for _ in range(ROUNDS)]
     first, largest, script = (statistics.median(visit[name] for visit in visits) for name in visits[0])
     print(f"median of {ROUNDS}: first paint {first / 1000:.2f} s, largest paint {largest / 1000:.2f} s")

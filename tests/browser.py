@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -36,18 +37,25 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window, for all tests. Its `new_context()` is a profile of its own, as another user has it.
-
-    From here on Playwright's event loop runs in this thread: `asyncio.run` needs another thread.
-    """
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Chromium without a window, for the block. Its `new_context()` is a profile of its own, as another user has it."""
     # Chromium refuses its sandbox to root, as whom containers run.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, *sandbox])
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests.
+
+    From here on Playwright's event loop runs in this thread: `asyncio.run` needs another thread.
+    """
+    with launched() as running:
+        yield running
 
 
 @pytest.fixture
