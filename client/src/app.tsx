@@ -13,7 +13,7 @@ const LoginPage = lazy(() => import("./auth/login-page"))
 const SignupPage = lazy(() => import("./auth/signup-page"))
 const ProfilePage = lazy(() => import("./profile/profile-page"))
 const NotFoundPage = lazy(() => import("./shell/not-found-page"))
-const Notifications = lazy(async () => ({ default: (await import("@mantine/notifications")).Notifications }))
+const Notifications = lazy(() => import("./shell/notifications"))
 
 export function App() {
   return (

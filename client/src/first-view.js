@@ -1,5 +1,6 @@
-// Runs before anything is drawn, so that the first view has the colors that were chosen, and the right links. It is a
-// file of its own since the page's Content-Security-Policy allows no script in the page.
+// Gives the first view the colors that were chosen, and the right links. It is a file of its own since the page's
+// Content-Security-Policy allows no script in the page. It holds nothing back (`async`): on the first visit nothing has
+// been chosen yet, and later it comes from the cache, in time.
 {
   const { dataset } = document.documentElement
   const read = (name) => {

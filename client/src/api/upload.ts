@@ -3,17 +3,20 @@ import { errorOf, offlineError } from "./errors"
 import type { User } from "./types"
 import { API_URL } from "./url"
 
-type Target = { method: "POST"; path: "/user/register" } | { method: "PUT"; path: "/user/picture" }
+export type UploadTarget =
+  { method: "POST"; path: "/user/register" } | { method: "PUT"; path: "/user/picture" }
+
+type Options = { onProgress: (percent: number) => void; signal: AbortSignal }
 
 /**
- * Send a form with a picture; `onProgress` is told the percentage that has been sent. Throws an `ApiError`.
+ * Send a form with a photo; `onProgress` is told how much of it has been sent. Throws an `ApiError`.
  *
  * By XMLHttpRequest, since `fetch` can't tell how much it has sent.
  */
 export function upload(
-  { method, path }: Target,
+  { method, path }: UploadTarget,
   form: FormData,
-  onProgress: (percent: number) => void,
+  { onProgress, signal }: Options,
 ): Promise<User> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
@@ -31,6 +34,12 @@ export function upload(
       connectionLost()
       reject(offlineError())
     }
+    request.onabort = () => {
+      reject(new DOMException("The upload was stopped.", "AbortError"))
+    }
+    signal.addEventListener("abort", () => {
+      request.abort()
+    })
     request.send(form)
   })
 }

@@ -1,15 +1,14 @@
 import { PasswordInput, TextInput } from "@mantine/core"
 import { isNotEmpty, useForm } from "@mantine/form"
-import { useMutation, useQueryClient } from "@tanstack/react-query"
-import { useState } from "react"
+import { useQueryClient } from "@tanstack/react-query"
 import { Navigate, useSearchParams } from "react-router"
-import { upload } from "../api/upload"
 import { safeNext } from "../session/next-path"
 import { changeSession, useSession } from "../session/session"
 import { ApiForm } from "../shared/api-form"
 import { PageTitle } from "../shared/page-title"
 import { PhotoInput } from "../shared/photo-input"
 import { UploadProgress } from "../shared/upload-progress"
+import { useUpload } from "../shared/use-upload"
 import { AuthCard } from "./auth-card"
 import { OtherWay } from "./other-way"
 
@@ -17,7 +16,6 @@ export default function SignupPage() {
   const { me } = useSession()
   const client = useQueryClient()
   const [query] = useSearchParams()
-  const [progress, setProgress] = useState(0)
   const form = useForm({
     initialValues: { file: null as File | null, username: "", email: "", password: "" },
     // Only what is plainly missing, to save the upload. All else the server knows best.
@@ -27,23 +25,15 @@ export default function SignupPage() {
       password: isNotEmpty("Enter a password."),
     },
   })
-  const signUp = useMutation({
-    mutationFn: (values: typeof form.values) => {
-      const data = new FormData()
-      for (const [name, value] of Object.entries(values)) if (value) data.append(name, value)
-      setProgress(0)
-      return upload({ method: "POST", path: "/user/register" }, data, setProgress)
-    },
-    onSuccess: (user) => {
-      changeSession(client, user)
-    },
+  const signUp = useUpload<typeof form.values>({ method: "POST", path: "/user/register" }, (user) => {
+    changeSession(client, user)
   })
 
   if (me) return <Navigate to={safeNext(query.get("next"))} replace />
   return (
     <AuthCard>
       <PageTitle>Sign up</PageTitle>
-      <ApiForm form={form} mutation={signUp} submit="Sign up" submitProps={{ fullWidth: true }}>
+      <ApiForm form={form} mutation={signUp.mutation} submit="Sign up" submitProps={{ fullWidth: true }}>
         <PhotoInput {...form.getInputProps("file")} value={form.values.file} />
         <TextInput
           label="Username"
@@ -66,7 +56,9 @@ export default function SignupPage() {
           autoComplete="new-password"
           {...form.getInputProps("password")}
         />
-        {signUp.isPending && form.values.file && <UploadProgress percent={progress} />}
+        {signUp.mutation.isPending && form.values.file && (
+          <UploadProgress percent={signUp.percent} onCancel={signUp.cancel} />
+        )}
       </ApiForm>
       <OtherWay question="Have an account already?" to="/login" label="Log in" />
     </AuthCard>

@@ -17,7 +17,7 @@ export function DogActions({ dog, onEdit }: Props) {
     const card = place.current?.closest("li")
     const neighbor = card?.nextElementSibling ?? card?.previousElementSibling ?? null
     if (deleted) offerUndo(deleted, add.mutateAsync, neighbor)
-    else notifications.show({ message: `${dog.name} had been deleted already` })
+    else notifications.show({ message: `${dog.name} had been deleted already.`, role: "status" })
   })
   return (
     <div className={classes.actions} ref={place}>

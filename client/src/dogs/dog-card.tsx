@@ -30,10 +30,8 @@ export function DogCard({ dog, query, isMine, onEdit }: Props) {
           <Link className={classes.owner} to={{ search: writeListQuery({ ...query, owner }) }}>
             {owner}
           </Link>
-          <VisuallyHidden>, added on </VisuallyHidden>
-          <time className={classes.date} dateTime={created_at}>
-            {date.format(new Date(created_at))}
-          </time>
+          <VisuallyHidden>Added: </VisuallyHidden>
+          <time dateTime={created_at}>{date.format(new Date(created_at))}</time>
         </p>
       </div>
       {isMine && <DogActions dog={dog} onEdit={onEdit} />}

@@ -29,48 +29,54 @@ export function DogList({ query, dogs, dialog }: Props) {
   }, [goesOn, fetchNextPage])
 
   const summary = useRef<HTMLParagraphElement>(null)
-  const list = useRef<HTMLUListElement>(null)
+  const list = useRef<HTMLDivElement>(null)
   const address = writeListQuery(query)
   const navigation = useNavigationType()
   useEffect(() => {
     if (navigation === NavigationType.Pop) return // the browser knows better where one was
     summary.current?.scrollIntoView({ block: "nearest" })
-    // The link that has the focus may belong to a dog that is about to leave the list.
-    if (list.current?.contains(document.activeElement)) summary.current?.focus()
+    // The link that was followed is gone, or may soon be.
+    const { activeElement, body } = document
+    if (activeElement === body || list.current?.contains(activeElement)) summary.current?.focus()
   }, [address, navigation])
 
   return (
     <>
       <ListSummary ref={summary} query={query} count={needsLogin ? 0 : data?.length} isWhole={!hasNextPage} />
-      {needsLogin || data?.length === 0 ? (
-        <NoDogs query={query} dialog={dialog} />
-      ) : data ? (
-        <ul className={classes.list} ref={list} aria-busy={dogs.isPlaceholderData}>
-          {data.map((dog) => (
-            <DogCard
-              key={dog.id}
-              dog={dog}
-              query={query}
-              isMine={dog.user_id === me?.id}
-              onEdit={() => {
-                dialog.show({ kind: "load", dog })
-              }}
-            />
-          ))}
-        </ul>
-      ) : (
-        !hasFailed && <DogListSkeleton />
-      )}
-      {hasFailed && (
-        <LoadError error={error} onRetry={() => void (isFetchNextPageError ? fetchNextPage() : refetch())} />
-      )}
-      {hasNextPage && !hasFailed && (
-        <Center ref={end} mt="xl">
-          <Button variant="default" onClick={() => void fetchNextPage()}>
-            {isFetching ? "Loading…" : "Load more"}
-          </Button>
-        </Center>
-      )}
+      <div ref={list} className={classes.place}>
+        {needsLogin || data?.length === 0 ? (
+          <NoDogs query={query} dialog={dialog} />
+        ) : data ? (
+          <ul className={classes.list} aria-busy={dogs.isPlaceholderData}>
+            {data.map((dog) => (
+              <DogCard
+                key={dog.id}
+                dog={dog}
+                query={query}
+                isMine={dog.user_id === me?.id}
+                onEdit={() => {
+                  dialog.show({ kind: "load", dog })
+                }}
+              />
+            ))}
+          </ul>
+        ) : (
+          !hasFailed && <DogListSkeleton />
+        )}
+        {hasFailed && (
+          <LoadError
+            error={error}
+            onRetry={() => void (isFetchNextPageError ? fetchNextPage() : refetch())}
+          />
+        )}
+        {hasNextPage && !hasFailed && (
+          <Center ref={end}>
+            <Button variant="default" onClick={() => void fetchNextPage()}>
+              {isFetching ? "Loading…" : "Load more"}
+            </Button>
+          </Center>
+        )}
+      </div>
     </>
   )
 }

@@ -1,6 +1,6 @@
-import { type Portrait, portraitOf } from "./portrait"
+import { type Ears, portraitOf } from "./portrait"
 
-const EARS: Record<Portrait["ears"], string> = {
+const EARS: Record<Ears, string> = {
   floppy: "M19 12c-6-3-11 0-12.5 7-1.2 6 .5 11 3 12.5 3.5-1 5.5-6 6-12z",
   pointed: "M10.5 23c-1.5-7-1-13 .5-17.5 4.5 1.5 8.5 4.5 10.5 8.5z",
   round: "M19 12.5c-2-5-9-6-11-1-1.5 4 .5 9 4.5 10.5z",

@@ -1,4 +1,4 @@
-import { Anchor, Group, Text } from "@mantine/core"
+import { Anchor, Text } from "@mantine/core"
 import { lazy, Suspense } from "react"
 import { Link } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
@@ -6,6 +6,8 @@ import { PageTitle } from "../shared/page-title"
 import { AddButton } from "./add-button"
 import { DogFilters } from "./dog-filters"
 import { DogList } from "./dog-list"
+import classes from "./dogs-page.module.css"
+import { hasFilters } from "./list-query"
 import { useDogDialog } from "./use-dog-dialog"
 import { useDogs } from "./use-dogs"
 import { useListQuery } from "./use-list-query"
@@ -18,28 +20,26 @@ export default function DogsPage() {
   const dogs = useDogs(query)
   const dialog = useDogDialog()
   const isVisitor = me === null || (me === undefined && !wasLoggedIn)
+  const isEmpty = dogs.data?.length === 0 && !hasFilters(query)
   return (
     <>
-      <Group justify="space-between">
-        <div>
-          <PageTitle>Dogs</PageTitle>
-          <Text c="dimmed">
-            {isVisitor ? (
-              <>
-                Meet the dogs that live here.{" "}
-                <Anchor component={Link} to="/signup" inherit>
-                  Sign up
-                </Anchor>{" "}
-                to add your own.
-              </>
-            ) : (
-              "Meet the dogs that live here, and add your own."
-            )}
-          </Text>
-        </div>
+      <div className={classes.intro}>
+        <PageTitle>Dogs</PageTitle>
         {me && <AddButton dialog={dialog} />}
-      </Group>
-      <DogFilters query={query} onChange={changeQuery} dogs={dogs.data ?? []} />
+        <Text className={classes.words} c="dimmed">
+          Meet the dogs that live here.
+          {isVisitor && (
+            <>
+              {" "}
+              <Anchor component={Link} to="/signup" inherit>
+                Sign up
+              </Anchor>{" "}
+              to add your own.
+            </>
+          )}
+        </Text>
+      </div>
+      {!isEmpty && <DogFilters query={query} onChange={changeQuery} dogs={dogs.data ?? []} />}
       <DogList query={query} dogs={dogs} dialog={dialog} />
       {me && (
         // Here from the start, so that it opens at once, even where the connection is lost.

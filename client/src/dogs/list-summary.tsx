@@ -1,4 +1,4 @@
-import { Anchor } from "@mantine/core"
+import { Anchor, VisuallyHidden } from "@mantine/core"
 import type { Ref } from "react"
 import { Link } from "react-router"
 import classes from "./dog-list.module.css"
@@ -7,20 +7,23 @@ import { hasFilters, type ListQuery, writeListQuery } from "./list-query"
 type Props = {
   ref: Ref<HTMLParagraphElement>
   query: ListQuery
-  /** How many dogs are shown, or undefined while they load. */
+  /** How many dogs are shown, or undefined where it is not known. */
   count: number | undefined
   isWhole: boolean
 }
 
-/** Says how much of the list is here. Screen readers hear it whenever that changes. */
+/** Says how much of which list is here. Screen readers hear it whenever that changes. */
 export function ListSummary({ ref, query, count, isWhole }: Props) {
+  const { q, breed, owner, mine, sort } = query
+  const filters = [q && `“${q}”`, breed, owner, mine && "mine only"].filter(Boolean)
+  const summary = count === undefined ? "" : [amountOf(count, isWhole), ...filters].join(" · ")
   return (
     <div className={classes.summary}>
       <p role="status" ref={ref} tabIndex={-1}>
-        {summaryOf(count, isWhole)}
+        {count === 0 ? <VisuallyHidden>{summary}</VisuallyHidden> : summary}
       </p>
-      {hasFilters(query) && (
-        <Anchor component={Link} size="sm" to={{ search: writeListQuery({ sort: query.sort }) }}>
+      {count !== 0 && hasFilters(query) && (
+        <Anchor component={Link} size="sm" to={{ search: writeListQuery({ sort }) }}>
           Clear all filters
         </Anchor>
       )}
@@ -28,8 +31,7 @@ export function ListSummary({ ref, query, count, isWhole }: Props) {
   )
 }
 
-function summaryOf(count: number | undefined, isWhole: boolean): string {
-  if (count === undefined) return "Loading…"
+function amountOf(count: number, isWhole: boolean): string {
   if (!isWhole) return `The first ${count} dogs`
   if (count === 0) return "No dogs"
   return count === 1 ? "1 dog" : `${count} dogs`

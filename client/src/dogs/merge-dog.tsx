@@ -54,7 +54,7 @@ export function MergeDog({ base, version, values, dialog }: Props) {
             </p>
           </div>
           <TextInput
-            label={`Your ${field}`}
+            label={`${LABELS[field]}, yours`}
             autoComplete="off"
             autoFocus={field === "name"}
             {...form.getInputProps(field)}
@@ -62,7 +62,7 @@ export function MergeDog({ base, version, values, dialog }: Props) {
           {conflicts.includes(field) && (
             <Button
               className={classes.take}
-              variant="subtle"
+              variant="default"
               size="compact-sm"
               onClick={() => {
                 form.setFieldValue(field, theirs[field])

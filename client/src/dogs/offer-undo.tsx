@@ -59,7 +59,8 @@ export function offerUndo(dog: Dog, addAgain: (dog: Dog) => Promise<unknown>, ne
 
 function UndoButton({ children, onClick }: { children: string; onClick: () => void }) {
   return (
-    <Button variant="default" size="xs" mt={4} autoFocus onClick={onClick}>
+    // The margin leaves room for the outline that shows the focus.
+    <Button variant="default" size="xs" m={4} autoFocus onClick={onClick}>
       {children}
     </Button>
   )

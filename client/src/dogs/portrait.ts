@@ -1,13 +1,4 @@
-/** How a dog is drawn: its coat, the color of its ears, its snout, and what is behind it. */
-export type Portrait = {
-  coat: string
-  dark: string
-  light: string
-  ground: string
-  ears: "floppy" | "pointed" | "round"
-  hasPatch: boolean
-}
-
+// Light is the snout, dark the ears and the patch.
 const COATS = [
   { coat: "#e0ae6d", dark: "#bd8442", light: "#f8e6c9" },
   { coat: "#8f5e40", dark: "#69402a", light: "#dcbd9f" },
@@ -20,8 +11,10 @@ const COATS = [
 const GROUNDS = ["#a9c48f", "#8fbdd0", "#e2a08c", "#e3c26f", "#b7a3d3", "#8cc4b1"]
 const EARS = ["floppy", "pointed", "round"] as const
 
-/** Draw a dog out of its words. Dogs of one breed look alike, but for their patch and what is behind them. */
-export function portraitOf({ name, breed }: { name: string; breed: string }): Portrait {
+export type Ears = (typeof EARS)[number]
+
+/** How to draw a dog. Those of one breed look alike, but for a patch and what is behind them. */
+export function portraitOf({ name, breed }: { name: string; breed: string }) {
   const kind = numberOf(breed)
   const own = numberOf(name)
   return {

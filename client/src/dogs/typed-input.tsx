@@ -3,6 +3,7 @@ import { useId } from "react"
 import { useTypedText } from "./use-typed-text"
 
 type Props = {
+  className?: string | undefined
   label: string
   placeholder?: string
   type?: "text" | "search"

@@ -42,7 +42,7 @@ export function useDogs(query: ListQuery) {
   })
 }
 
-/** A dog as it stands now. It stays this version, since a form has been filled from it. */
+/** A dog as it stands now. It is not read again behind the back of a form that was filled from it. */
 export function useVersion(id: number) {
   return useQuery({
     queryKey: ["dog", id],
@@ -118,11 +118,12 @@ function readVersion(id: number, signal?: AbortSignal): Promise<Version> {
 
 async function versionOf(call: Parameters<typeof answer<{ data: Dog }>>[0]): Promise<Version> {
   const { body, response } = await answer(call)
+  // "*" is any state. The API always names one.
   return { dog: body.data, etag: response.headers.get("ETag") ?? "*" }
 }
 
-function bodyOf({ owner, ...others }: DogValues) {
-  return { ...others, owner: owner.trim() || undefined }
+function bodyOf({ name, breed, owner }: DogValues) {
+  return owner.trim() ? { name, breed, owner } : { name, breed }
 }
 
 /** Show a change at once where it is known, and then read all lists anew: it may have moved the dog. */

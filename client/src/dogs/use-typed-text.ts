@@ -17,7 +17,6 @@ export function useTypedText(value: string, onTyped: (text: string) => void) {
   }
 
   const handOn = useDebouncedCallback((typed: string) => {
-    if (typed === handedOn) return
     setHandedOn(typed)
     onTyped(typed)
   }, 300)

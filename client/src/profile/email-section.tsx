@@ -5,12 +5,14 @@ import { answer, api } from "../api/client"
 import type { User } from "../api/types"
 import { ApiForm } from "../shared/api-form"
 import { Section } from "./section"
+import { unsaved } from "./unsaved"
 import { useSaved } from "./use-saved"
 
 export function EmailSection({ me }: { me: User }) {
   const isNew = (email: string) => email.trim().toLowerCase() !== me.email
+  const { text, keep, forget } = unsaved("email", me)
   const form = useForm({
-    initialValues: { email: me.email, current_password: "" },
+    initialValues: { email: text ?? me.email, current_password: "" },
     validate: {
       current_password: (password, { email }) => isNew(email) && !password && "Enter your current password.",
     },
@@ -19,7 +21,11 @@ export function EmailSection({ me }: { me: User }) {
   const save = useMutation({
     mutationFn: ({ email, current_password }: typeof form.values) =>
       answer(api.PATCH("/user/profile", { body: isNew(email) ? { email, current_password } : { email } })),
+    onError: (error, { email }) => {
+      keep(error, email)
+    },
     onSuccess: ({ body }) => {
+      forget()
       form.setValues({ email: body.data.email, current_password: "" })
       saved(body.data, "Your new e-mail address is saved.")
     },

@@ -1,40 +1,31 @@
 import { Button } from "@mantine/core"
 import { useForm } from "@mantine/form"
 import { useMutation } from "@tanstack/react-query"
-import { useState } from "react"
 import { answer, api } from "../api/client"
 import type { User } from "../api/types"
-import { upload } from "../api/upload"
 import { ApiForm } from "../shared/api-form"
 import { FormError } from "../shared/form-error"
 import { PhotoInput } from "../shared/photo-input"
 import { UploadProgress } from "../shared/upload-progress"
+import { useUpload } from "../shared/use-upload"
 import { Section } from "./section"
 import { useSaved } from "./use-saved"
 
 export function PhotoSection({ me }: { me: User }) {
-  const [progress, setProgress] = useState(0)
   const saved = useSaved()
   const form = useForm({
     initialValues: { file: null as File | null },
     validate: { file: (file) => !file && "Choose a photo first." },
   })
-  const replace = useMutation({
-    mutationFn: ({ file }: typeof form.values) => {
-      const data = new FormData()
-      if (file) data.append("file", file)
-      setProgress(0)
-      return upload({ method: "PUT", path: "/user/picture" }, data, setProgress)
-    },
-    onSuccess: (user) => {
-      form.reset()
-      saved(user, "Your new photo is saved.")
-    },
+  const replace = useUpload<typeof form.values>({ method: "PUT", path: "/user/picture" }, (user) => {
+    form.reset()
+    saved(user, "Your new photo is saved.")
   })
   const remove = useMutation({
     mutationFn: () => answer(api.DELETE("/user/picture")),
     onSuccess: ({ body }) => {
       saved(body.data, "Your photo is gone.")
+      form.getInputNode("file")?.focus() // the button that had it is gone too
     },
   })
   const { url, srcset, width, height, is_default: isDefault } = me.picture
@@ -43,7 +34,7 @@ export function PhotoSection({ me }: { me: User }) {
     <Section title="Photo" description="Others see it beside your name.">
       <ApiForm
         form={form}
-        mutation={replace}
+        mutation={replace.mutation}
         submit="Save photo"
         others={
           !isDefault && (
@@ -64,7 +55,7 @@ export function PhotoSection({ me }: { me: User }) {
           value={form.values.file}
           placeholder={<img src={url} srcSet={srcset} width={width} height={height} alt="Your photo" />}
         />
-        {replace.isPending && <UploadProgress percent={progress} />}
+        {replace.mutation.isPending && <UploadProgress percent={replace.percent} onCancel={replace.cancel} />}
       </ApiForm>
     </Section>
   )

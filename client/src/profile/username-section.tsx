@@ -5,14 +5,20 @@ import { answer, api } from "../api/client"
 import type { User } from "../api/types"
 import { ApiForm } from "../shared/api-form"
 import { Section } from "./section"
+import { unsaved } from "./unsaved"
 import { useSaved } from "./use-saved"
 
 export function UsernameSection({ me }: { me: User }) {
-  const form = useForm({ mode: "uncontrolled", initialValues: { username: me.username } })
+  const { text, keep, forget } = unsaved("username", me)
+  const form = useForm({ mode: "uncontrolled", initialValues: { username: text ?? me.username } })
   const saved = useSaved()
   const save = useMutation({
     mutationFn: (values: typeof form.values) => answer(api.PATCH("/user/profile", { body: values })),
+    onError: (error, { username }) => {
+      keep(error, username)
+    },
     onSuccess: ({ body }) => {
+      forget()
       form.setValues({ username: body.data.username })
       saved(body.data, "Your new username is saved.")
     },

@@ -6,7 +6,9 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { ApiError, offlineError } from "../api/errors"
 import { ApiForm } from "./api-form"
 
-function DogForm({ send }: { send: () => Promise<void> }) {
+type Send = (values: { name: string; breed: string }) => Promise<void>
+
+function DogForm({ send }: { send: Send }) {
   const form = useForm({ mode: "uncontrolled", initialValues: { name: "", breed: "Poodle" } })
   const save = useMutation({ mutationFn: send, networkMode: "always" })
   return (
@@ -17,7 +19,7 @@ function DogForm({ send }: { send: () => Promise<void> }) {
   )
 }
 
-const send = vi.fn<() => Promise<void>>()
+const send = vi.fn<Send>()
 
 /** Submit the form, to be refused with this error. */
 async function submit(error: ApiError) {
@@ -66,6 +68,7 @@ test("without a connection the values stay, to be sent again", async () => {
   expect(screen.getByLabelText<HTMLInputElement>("Name").value).toBe("Rex")
   fireEvent.click(screen.getByRole("button", { name: "Try again" }))
   await act(() => vi.advanceTimersByTimeAsync(10))
+  expect(send.mock.lastCall?.[0]).toEqual({ name: "Rex", breed: "Poodle" })
   expect(send).toHaveBeenCalledTimes(2)
 })
 

@@ -25,6 +25,7 @@ export function PhotoInput({
 }: Props) {
   const [problem, setProblem] = useState<string>()
   const [isOver, setIsOver] = useState(false)
+  const chooser = useRef<HTMLButtonElement>(null)
   const forgetChoice = useRef<() => void>(null)
 
   const choose = (file: File | null | undefined) => {
@@ -56,9 +57,9 @@ export function PhotoInput({
         <div className={classes.picture}>{photo ? <PhotoPreview photo={photo} /> : placeholder}</div>
         <Stack gap="xs" align="flex-start">
           <Group gap="xs">
-            <FileButton accept={PHOTO_TYPES.join()} onChange={choose} resetRef={forgetChoice}>
+            <FileButton accept={PHOTO_TYPES} onChange={choose} resetRef={forgetChoice}>
               {(props) => (
-                <Button variant="default" size="xs" data-path={path} {...props}>
+                <Button ref={chooser} variant="default" size="xs" data-path={path} {...props}>
                   {photo ? "Choose another" : "Choose a photo"}
                 </Button>
               )}
@@ -71,6 +72,7 @@ export function PhotoInput({
                 onClick={() => {
                   setProblem(undefined)
                   onChange(null)
+                  chooser.current?.focus() // this button is about to go
                 }}
               >
                 Remove

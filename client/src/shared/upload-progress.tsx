@@ -1,13 +1,20 @@
-import { Progress, Stack, Text } from "@mantine/core"
+import { Button, Group, Progress, Stack, Text } from "@mantine/core"
+
+type Props = { percent: number; onCancel: () => void }
 
 /** How much of a photo has been sent. */
-export function UploadProgress({ percent }: { percent: number }) {
+export function UploadProgress({ percent, onCancel }: Props) {
   return (
     <Stack gap={4}>
       <Progress value={percent} aria-label="Upload" />
-      <Text size="sm" c="dimmed">
-        {percent < 100 ? `Sending the photo: ${percent} %` : "Saving the photo…"}
-      </Text>
+      <Group justify="space-between">
+        <Text size="sm" c="dimmed">
+          {percent < 100 ? `Sending the photo: ${percent} %` : "Saving the photo…"}
+        </Text>
+        <Button variant="subtle" size="compact-sm" onClick={onCancel}>
+          Cancel
+        </Button>
+      </Group>
     </Stack>
   )
 }

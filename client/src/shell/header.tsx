@@ -2,6 +2,7 @@ import { lazy, Suspense } from "react"
 import { Link, NavLink } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
 import { ColorSchemeButton } from "./color-scheme-button"
+import { UserPicture } from "./user-picture"
 
 const UserMenu = lazy(() => import("./user-menu"))
 
@@ -31,15 +32,14 @@ export function Header() {
 
 function Account() {
   const { me } = useSession()
-  const room = <span className="header-slot" />
   if (me) {
     return (
-      <Suspense fallback={room}>
+      <Suspense fallback={<UserPicture user={me} />}>
         <UserMenu me={me} />
       </Suspense>
     )
   }
-  if (me === undefined && wasLoggedIn) return room
+  if (me === undefined && wasLoggedIn) return <span className="header-slot header-picture" />
   return (
     <>
       <NavLink className="header-link" to="/login">

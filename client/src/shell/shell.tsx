@@ -17,11 +17,11 @@ export function Shell() {
       <Header />
       <ConnectionBanner />
       <main className="main" id="main" tabIndex={-1}>
-        <ErrorBoundary key={pathname}>
-          <Suspense fallback={<PageLoader />}>
+        <Suspense fallback={<PageLoader />}>
+          <ErrorBoundary key={pathname}>
             <Outlet />
-          </Suspense>
-        </ErrorBoundary>
+          </ErrorBoundary>
+        </Suspense>
       </main>
       <footer className="footer">
         <a className="footer-link" href={`${API_URL}/docs`}>

@@ -1,11 +1,12 @@
 import { Menu, UnstyledButton } from "@mantine/core"
-import { IconLogout, IconUser } from "@tabler/icons-react"
 import { notifications } from "@mantine/notifications"
+import { IconLogout, IconUser } from "@tabler/icons-react"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { Link, useNavigate } from "react-router"
 import { answer, api } from "../api/client"
 import type { User } from "../api/types"
 import { changeSession } from "../session/session"
+import { UserPicture } from "./user-picture"
 
 /** The picture of who is logged in, with what they can do about their account. */
 export default function UserMenu({ me }: { me: User }) {
@@ -25,15 +26,8 @@ export default function UserMenu({ me }: { me: User }) {
   return (
     <Menu position="bottom-end" width={200} withinPortal={false} withInitialFocusPlaceholder={false}>
       <Menu.Target>
-        <UnstyledButton aria-label={`Account of ${me.username}`}>
-          <img
-            className="header-picture"
-            src={me.picture.url}
-            srcSet={me.picture.srcset}
-            width={36}
-            height={36}
-            alt=""
-          />
+        <UnstyledButton aria-label={`Account of ${me.username}`} bdrs="50%">
+          <UserPicture user={me} />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

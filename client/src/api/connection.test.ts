@@ -1,0 +1,27 @@
+import { onlineManager } from "@tanstack/react-query"
+import { afterEach, expect, test, vi } from "vitest"
+import { connectionLost } from "./connection"
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+test("a lost connection is back when the API gives a sign of life", async () => {
+  vi.useFakeTimers()
+  const fetch = vi
+    .fn()
+    .mockRejectedValueOnce(new TypeError("Failed to fetch"))
+    .mockResolvedValueOnce(new Response())
+  vi.stubGlobal("fetch", fetch)
+
+  connectionLost()
+  connectionLost() // by another call: it is asked only once
+  expect(onlineManager.isOnline()).toBe(false)
+  await vi.advanceTimersByTimeAsync(1000)
+  expect(fetch).toHaveBeenCalledTimes(1)
+  expect(onlineManager.isOnline()).toBe(false)
+  await vi.advanceTimersByTimeAsync(2000)
+  expect(fetch).toHaveBeenCalledTimes(2)
+  expect(onlineManager.isOnline()).toBe(true)
+})
