@@ -119,7 +119,7 @@ def test_a_stale_edit_can_be_given_up_for_theirs(site: Site, page: Page) -> None
 
 
 def edit_stale(site: Site, page: Page) -> tuple[dict, requests.Session]:
-    """Anna edits a dog and saves it, after she has saved it elsewhere. The dog, and a program that she is logged in by."""
+    """Anna edits a dog and saves it, after she has saved it elsewhere: the dog, and the program that she did that by."""
     elsewhere = site.register("Anna")
     dog = site.add_dog(elsewhere, name="Rex")
     page.goto(f"{site.origin}/login")
@@ -230,7 +230,7 @@ def test_a_dog_that_could_not_be_sent_stays_in_its_form(site: Site, page: Page) 
     expect(dialog.get_by_label("Name")).to_have_value("Rex")
 
     site.server.start()
-    dialog.get_by_role("button", name="Add", exact=True).click()
+    dialog.get_by_role("button", name="Try again").click()
 
     expect(card(page, "Rex")).to_be_visible()
 

@@ -1,19 +1,21 @@
 import { MantineProvider } from "@mantine/core"
-import { lazy, Suspense } from "react"
+import { Suspense } from "react"
 import { BrowserRouter, Route, Routes } from "react-router"
 import DogsPage from "./dogs/dogs-page"
 import { nonce } from "./nonce"
 import { RequireLogin } from "./session/require-login"
 import { SessionProvider } from "./session/session-provider"
+import { lazyPart } from "./shared/lazy-part"
+import { ErrorBoundary } from "./shell/error-boundary"
 import { Shell } from "./shell/shell"
 import { cssVariables, theme } from "./theme"
 
 // The first page that most people see is not among these: it would cost them one more round trip.
-const LoginPage = lazy(() => import("./auth/login-page"))
-const SignupPage = lazy(() => import("./auth/signup-page"))
-const ProfilePage = lazy(() => import("./profile/profile-page"))
-const NotFoundPage = lazy(() => import("./shell/not-found-page"))
-const Notifications = lazy(() => import("./shell/notifications"))
+const LoginPage = lazyPart(() => import("./auth/login-page"))
+const SignupPage = lazyPart(() => import("./auth/signup-page"))
+const ProfilePage = lazyPart(() => import("./profile/profile-page"))
+const NotFoundPage = lazyPart(() => import("./shell/not-found-page"))
+const Notifications = lazyPart(() => import("./shell/notifications"))
 
 export function App() {
   return (
@@ -43,9 +45,11 @@ export function App() {
           </Routes>
         </SessionProvider>
       </BrowserRouter>
-      <Suspense>
-        <Notifications position="bottom-center" />
-      </Suspense>
+      <ErrorBoundary fallback={null}>
+        <Suspense>
+          <Notifications position="bottom-center" />
+        </Suspense>
+      </ErrorBoundary>
     </MantineProvider>
   )
 }

@@ -19,6 +19,17 @@ export function connectionLost(): void {
   waitForAnswer(1000)
 }
 
+/** Wait until the API answers again. */
+export function connectionBack(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = onlineManager.subscribe((isOnline) => {
+      if (!isOnline) return
+      stop()
+      resolve()
+    })
+  })
+}
+
 function waitForAnswer(wait: number): void {
   setTimeout(() => {
     fetch(`${API_URL}/health/live`).then(

@@ -1,7 +1,8 @@
 import { Anchor, Text } from "@mantine/core"
-import { lazy, Suspense } from "react"
+import { Suspense } from "react"
 import { Link } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
+import { lazyPart } from "../shared/lazy-part"
 import { PageTitle } from "../shared/page-title"
 import { AddButton } from "./add-button"
 import { DogFilters } from "./dog-filters"
@@ -12,7 +13,7 @@ import { useDogDialog } from "./use-dog-dialog"
 import { useDogs } from "./use-dogs"
 import { useListQuery } from "./use-list-query"
 
-const DogDialog = lazy(() => import("./dog-dialog"))
+const DogDialog = lazyPart(() => import("./dog-dialog"))
 
 export default function DogsPage() {
   const { me } = useSession()
@@ -27,7 +28,7 @@ export default function DogsPage() {
         <PageTitle>Dogs</PageTitle>
         {me && <AddButton dialog={dialog} />}
         <Text className={classes.words} c="dimmed">
-          Meet the dogs that live here.
+          A home for dogs and the people who love them.
           {isVisitor && (
             <>
               {" "}

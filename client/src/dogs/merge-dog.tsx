@@ -66,6 +66,7 @@ export function MergeDog({ base, version, values, dialog }: Props) {
               size="compact-sm"
               onClick={() => {
                 form.setFieldValue(field, theirs[field])
+                form.getInputNode(field)?.focus() // this button is about to go
               }}
             >
               {`Take “${theirs[field]}”`}

@@ -10,15 +10,19 @@ type Props = {
   children: ReactNode
 }
 
-/** A dialog with a title and a way to close it. An input with `data-autofocus` has the focus first. */
+/**
+ * A dialog with a title and a way to close it. An input with `data-autofocus` has the focus first.
+ *
+ * A click beside it does not close it, so that nothing typed is lost by accident.
+ */
 export function Dialog({ isOpen, onClose, title, size, children }: Props) {
   return (
-    <Modal.Root opened={isOpen} onClose={onClose} size={size} radius="lg">
+    <Modal.Root opened={isOpen} onClose={onClose} size={size} radius="lg" closeOnClickOutside={false}>
       <Modal.Overlay />
       <Modal.Content>
         {/* Mantine makes this a <header>, which screen readers would take for a second header of the page. */}
         <Modal.Header role="presentation">
-          <Modal.Title fw={700} fz="lg">
+          <Modal.Title fw={700} fz="lg" lh="sm">
             {title}
           </Modal.Title>
           <Modal.CloseButton aria-label="Close" />

@@ -1,8 +1,14 @@
 import { Component, type ReactNode } from "react"
 import { Alert, Button, Stack } from "@mantine/core"
 
-/** Shown in place of a page that can't be drawn, or whose code can't be loaded. */
-export class ErrorBoundary extends Component<{ children: ReactNode }, { hasFailed: boolean }> {
+type Props = {
+  children: ReactNode
+  /** Shown in place of what has failed; for a page, words about it. */
+  fallback?: ReactNode
+}
+
+/** Keeps what can't be drawn, or whose code can't be loaded, from taking all the rest with it. */
+export class ErrorBoundary extends Component<Props, { hasFailed: boolean }> {
   override state = { hasFailed: false }
 
   static getDerivedStateFromError() {
@@ -10,7 +16,9 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { hasFaile
   }
 
   override render() {
-    if (!this.state.hasFailed) return this.props.children
+    const { children, fallback } = this.props
+    if (!this.state.hasFailed) return children
+    if (fallback !== undefined) return fallback
     return (
       <Alert color="red" title="This page can't be shown" role="alert">
         <Stack align="flex-start">

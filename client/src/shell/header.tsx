@@ -1,10 +1,12 @@
-import { lazy, Suspense } from "react"
+import { Suspense } from "react"
 import { Link, NavLink } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
+import { lazyPart } from "../shared/lazy-part"
 import { ColorSchemeButton } from "./color-scheme-button"
+import { ErrorBoundary } from "./error-boundary"
 import { UserPicture } from "./user-picture"
 
-const UserMenu = lazy(() => import("./user-menu"))
+const UserMenu = lazyPart(() => import("./user-menu"))
 
 export function Header() {
   return (
@@ -33,10 +35,13 @@ export function Header() {
 function Account() {
   const { me } = useSession()
   if (me) {
+    const picture = <UserPicture user={me} />
     return (
-      <Suspense fallback={<UserPicture user={me} />}>
-        <UserMenu me={me} />
-      </Suspense>
+      <ErrorBoundary fallback={picture}>
+        <Suspense fallback={picture}>
+          <UserMenu me={me} />
+        </Suspense>
+      </ErrorBoundary>
     )
   }
   if (me === undefined && wasLoggedIn) return <span className="header-slot header-picture" />
