@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import ctypes
 import logging
+import os
+import signal
 import socket
 import sys
 
@@ -50,6 +52,7 @@ def serve() -> None:
     address = free_address(host, port)
     database.close()  # the workers open their own
     give_memory_back()
+    os.register_at_fork(after_in_child=stop_when_told)
     server = Granian(
         "run:app",
         address=address,
@@ -65,6 +68,16 @@ def serve() -> None:
     print(f"Kennel answers at {app.config['PUBLIC_URL']} and listens on {address}, port {port}.", flush=True)
     print("Stop it with Ctrl-C.", flush=True)
     server.serve()
+
+
+def stop_when_told() -> None:
+    """Let a worker stop by one SIGTERM, which this process sends it. Else it can hang until GRACE is over.
+
+    A terminal sends Ctrl-C to the workers too, and two signals are one too many. While a worker starts, it would take
+    a signal for one to this process and forget it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def give_memory_back() -> None:

@@ -81,6 +81,14 @@ def test_of_ten_registrations_of_one_address_one_wins(server: Server) -> None:
     assert len(list(server.uploads.iterdir())) == 2
 
 
+def test_ctrl_c_in_a_terminal_stops_it_without_a_wait_for_the_grace(tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", WEB_CONCURRENCY="1")
+    for _ in range(5):  # a worker that was told twice to stop hung in one of three cases
+        with server:
+            os.killpg(server.process.pid, signal.SIGINT)  # a terminal sends it to the workers too
+            assert server.process.wait(timeout=8) == 0
+
+
 def test_a_killed_server_has_all_that_it_had_answered(server: Server) -> None:
     client = requests.Session()
     assert client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60).status_code == 201
