@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,12 @@ def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
     with traced(app, interrupt):
         yield done
     assert len(done) == len(deeds), "a deed failed, or the block began too few transactions"
+
+
+def example(path: str) -> str:
+    """A path of this route, of things that need not exist."""
+    path = re.sub(r"<id:\w+>", "1", path)
+    return path.replace("<image>", "x.webp").replace("<slug>", "conflict")
 
 
 def refusal(response: Any) -> tuple[int, str]:

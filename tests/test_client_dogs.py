@@ -119,7 +119,7 @@ def test_a_stale_edit_can_be_given_up_for_theirs(site: Site, page: Page) -> None
 
 
 def edit_stale(site: Site, page: Page) -> tuple[dict, requests.Session]:
-    """Anna edits a dog and saves it, after she has saved it elsewhere: the dog, and the program that she did that by."""
+    """Anna saves a dog that she has changed elsewhere while she edited it: the dog, and the program that changed it."""
     elsewhere = site.register("Anna")
     dog = site.add_dog(elsewhere, name="Rex")
     page.goto(f"{site.origin}/login")

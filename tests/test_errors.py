@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from api.error_types import ERROR_TYPES
 from api.routes import ROUTES
 
-from .factories import PASSWORD, add_dog, browser_form, log_lines, no_room, refusal, register
+from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register
 
 PROBLEM = "application/problem+json"
 PREFIXES = ("/user", "/api", "/profile_pics", "/health", "/errors")
@@ -37,13 +37,6 @@ def settings(settings: dict[str, Any], request: pytest.FixtureRequest) -> dict[s
 
 # Flask and its extensions treat errors differently when TESTING is on.
 TESTING_OR_NOT = pytest.mark.parametrize("settings", [True, False], ids=["testing", "production"], indirect=True)
-
-
-def example(path: str) -> str:
-    """A path of this route, of things that need not exist."""
-    for part, value in {"<id:dog_id>": "1", "<id:user_id>": "1", "<image>": "x.webp", "<slug>": "conflict"}.items():
-        path = path.replace(part, value)
-    return path
 
 
 # One way to meet each kind of error. `anna` is logged in.

