@@ -32,9 +32,10 @@ from playwright.sync_api import Page
 from .factories import PHOTOS
 from .server import ROOT, Server
 
-# The line above a block, the block, and the answer right below it, where one stands there.
 BLOCK = re.compile(
-    r"(?:^([^\n]+)\n\n)?^```(\w+)\n(.*?)^```\n(?:\n```(json|text)\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
+    r"(?:^(?P<above>[^\n]+)\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```\n"
+    r"(?:\n```(?P<answer_kind>json|text)\n(?P<answer>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
 )
 SERVES = re.compile(r"make run|.*run\.py")
 STOPS = re.compile(r"[Ss]top the server")
@@ -45,7 +46,6 @@ CLAIM = re.compile(r"^( *)(\S.*?);? +// → (.+)$", re.MULTILINE)
 VOLATILE = [
     (r"[0-9a-f]{32}", "<random>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "<moment>"),
-    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "<moment>"),
     (r"[\w-]{6,}\.[\w-]{27}", "<cursor>"),
     (r"session=[^;]+", "session=<signed>"),
 ]
@@ -65,18 +65,26 @@ function claim(is, said) {
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a document: the line above it, its language and text, and the answer below it, by its language."""
+    """A block of a document by its language, the line above it, and the answer that stands right below it."""
 
-    above: str
     kind: str
     text: str
-    answer_kind: str
-    answer: str
+    above: str = ""
+    answer_kind: str = ""
+    answer: str = ""
+
+
+# What pages ask for that do not begin with it themselves.
+START = Block("sh", "make run\n")
 
 
 def blocks_of(document: Path) -> list[Block]:
     """The blocks of a document, from top to bottom."""
-    return [Block(*found) for found in BLOCK.findall(document.read_text())]
+    text = document.read_text()
+    blocks = [Block(**found.groupdict("")) for found in BLOCK.finditer(text)]
+    fences = sum(4 if block.answer_kind else 2 for block in blocks)
+    assert text.count("```") == fences, f"{document.name}: a block has no language, or is indented, and is not run"
+    return blocks
 
 
 def steady(text: str) -> str:
@@ -142,6 +150,7 @@ class Reader:
             "PYTHON": sys.executable,
             "PORT": self.places["8000"],
             "BCRYPT_LOG_ROUNDS": "10",
+            "WEB_CONCURRENCY": "1",
         }
 
     def commands(self) -> Path:
@@ -230,7 +239,7 @@ class Reader:
         page = self.page_on(address[1] if address else "http://localhost:3000")
         console = page.context.new_cdp_session(page)
         script = CLAIM.sub(r"\1claim(\2, \3)", self.here(block.text))
-        # As the console of Chromium's own developer tools does it: `await` works, and names last.
+        # As the console of the developer tools does it: `await` works, and names last from one script to the next.
         options = {"expression": script, "replMode": True, "awaitPromise": True, "returnByValue": True}
         done = console.send("Runtime.evaluate", options)
         console.detach()
@@ -260,7 +269,7 @@ class Reader:
         path = self.project / named[1]
         if not path.is_relative_to(self.project):
             started = re.findall(r"^ExecStart=(.*\n)", block.text, re.MULTILINE)
-            self.read(*(Block("", "sh", command, "", "") for command in started))
+            self.read(*(Block("sh", command) for command in started))
             return
         if block.kind == "diff":
             for hunk in re.split(r"^@@\n", block.text, flags=re.MULTILINE):
