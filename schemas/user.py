@@ -73,7 +73,7 @@ class LoginSchema(Schema):
 
     class Meta:
         # For the API's description: what `name_somebody` checks.
-        json_schema = {"anyOf": [{"required": ["username"]}, {"required": ["email"]}]}
+        json_schema = {"if": {"not": {"required": ["username"]}}, "then": {"required": ["email"]}}
 
     username = Username(metadata=USERNAME)
     email = Email(metadata=EMAIL)

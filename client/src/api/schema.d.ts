@@ -376,7 +376,7 @@ export interface components {
              * @default false
              */
             remember?: boolean;
-        } | unknown | unknown;
+        };
         /** @description Nothing, where all is said by the status. */
         Nothing: Record<string, never>;
         /** @description The password, once more, before something that can't be undone. */
