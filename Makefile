@@ -37,7 +37,7 @@ client: client/node_modules/.ready
 	@exec $(NPM) run dev
 
 .PHONY: test
-test: dev-packages chromium $(if $(NODE),client/dist/index.html,without-client)
+test: dev-packages browser $(if $(NODE),client/dist/index.html,without-client)
 	.venv/bin/python -m pytest $(or $(ARGS),--cov)
 	$(if $(NODE),$(NPM) test)
 
@@ -93,12 +93,19 @@ client/openapi.json: packages
 without-client:
 	@echo "The client is left out. To have it too, install Node.js 20.19 or newer."
 
-# The tests drive a browser. Where this can't install one, they say what to do.
-.PHONY: chromium
-chromium:
-	@command -v chromium google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
-		$(call apt-install,chromium fonts-liberation); \
-	}
+# The tests drive a browser by Playwright, whose driver needs libatomic. Where this can't install them, it says what to do.
+.PHONY: browser
+browser:
+	@command -v apt-get >/dev/null || exit 0; \
+	missing=; \
+	command -v chromium google-chrome >/dev/null || missing="chromium fonts-liberation"; \
+	/sbin/ldconfig -p | grep -q libatomic || missing="$$missing libatomic1"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "The tests in a browser need something more. Run this, then try again: sudo apt install $$missing" >&2; \
+		exit 0; \
+	fi; \
+	$(call apt-install,$$missing)
 
 .PHONY: packages dev-packages
 packages:

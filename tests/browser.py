@@ -31,7 +31,7 @@ def chromium() -> str:
         pytest.fail(
             f"CHROMIUM: there is no program at {wanted}."
             if wanted
-            else "Chromium is missing. Install it: sudo apt install chromium",
+            else "Chromium is missing. Install it: sudo apt install chromium libatomic1",
             pytrace=False,
         )
     return found
