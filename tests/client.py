@@ -128,7 +128,7 @@ def log_out(page: Page, username: str) -> None:
     """End the session, by the menu."""
     account_of(page, username).click()
     page.get_by_role("menuitem", name="Log out").click()
-    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
 def account_of(page: Page, username: str) -> Locator:

@@ -38,7 +38,7 @@ def test_a_login_lasts_over_a_reload_and_ends_with_the_logout(any_site: Site, pa
     log_out(page, "Anna")
     page.reload()
 
-    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
 def test_a_wrong_password_is_refused_and_the_right_one_leads_to_the_page_asked_for(any_site: Site, page: Page) -> None:
@@ -137,7 +137,7 @@ def test_a_logout_reaches_the_other_tabs(site: Site, page: Page) -> None:
 
     log_out(page, "Anna")
 
-    expect(other.get_by_role("link", name="Log in")).to_be_visible()
+    expect(other.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
 def test_every_field_of_the_profile_can_be_changed(site: Site, page: Page) -> None:
@@ -194,7 +194,7 @@ def test_an_account_is_deleted_with_the_password_alone(site: Site, page: Page) -
     dialog.get_by_label("Current password").fill(PASSWORD)
     dialog.get_by_role("button", name="Delete account").click()
 
-    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
     login = {"username": "Anna", "password": PASSWORD}
     assert requests.post(f"{site.server.url}/user/login", json=login, timeout=30).status_code == 401
 
