@@ -213,7 +213,7 @@ def test_a_lost_connection_says_so_keeps_the_form_and_goes_on_by_itself(site: Si
 
     site.server.start()
     expect(page.get_by_text("No connection. Trying again")).to_be_hidden(timeout=30_000)
-    page.get_by_role("button", name="Save username").click()
+    page.get_by_role("button", name="Try again").click()
 
     expect(account_of(page, "Hanna")).to_be_visible()
 

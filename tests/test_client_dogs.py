@@ -77,7 +77,7 @@ def test_another_users_dog_can_be_seen_and_not_touched(site: Site, page: Page) -
 
     expect(card(page, "Bello")).to_contain_text("Bob")
     expect(card(page, "Bello").get_by_role("button")).to_have_count(0)
-    page.get_by_label("Mine only").check()
+    page.get_by_label("Mine only").click()
     expect(page.get_by_text("You have no dogs here yet")).to_be_visible()
 
 
