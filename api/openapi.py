@@ -31,6 +31,7 @@ Log in with `POST /user/login`, and the browser keeps the cookie. A page on anot
 
 Every answer in JSON has one shape: `data`, and a `status` with the code of the answer and a message. A failure has
 `error` too, and its `type` is the path of a page that explains it. Every path answers with a slash at its end, too.
+Texts are trimmed before they are looked at.
 """
 TAGS = {"dogs": "Dogs.", "users": "Accounts and sessions.", "system": "Pictures, error pages and signs of life."}
 # What any call can meet: a query or body that can't be read, a wrong token, too large a body, an unknown parameter,

@@ -14,9 +14,10 @@ import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
 from api.routes import ROUTES
+from schemas.fields import Whole
 
 from .factories import PASSWORD, add_dog, browser_form, example, photo, refusal, register
 from .server import Server
@@ -424,6 +425,12 @@ def test_what_is_not_a_text_is_422_and_named(logged_in: FlaskClient, method: str
 
         assert refusal(answer) == (422, "validation"), value
         assert field in answer.json["error"]["fields"]
+
+
+@pytest.mark.parametrize("value", [None, [], {}, True, 30.5, 30.0, "30.7", "3e1", " 30", "٣"])
+def test_what_is_no_whole_number_is_refused_and_never_rounded(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        Whole().deserialize(value)
 
 
 @pytest.mark.parametrize("value", [None, [], {}, [True], 2, 1e308, "", "maybe", "\x00"])

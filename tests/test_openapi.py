@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, valid, and with examples that work; and Swagger UI, which shows it, in a real browser."""
+"""The OpenAPI document: whole, valid, with examples that work; and Swagger UI, which shows it, in a real browser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_restful import Api
+from jsonschema_rs import Draft202012Validator
+from marshmallow import ValidationError
 from openapi_spec_validator import validate
 from playwright.sync_api import Locator, Page, expect
 
@@ -21,6 +25,7 @@ from api.openapi import bodies
 from api.resources.base import Resource, gives
 from api.routes import ROUTES
 from schemas import DogSchema
+from schemas.fields import Text, Username
 
 from .described import Description
 from .factories import PHOTOS, add_dog, photo, register
@@ -89,7 +94,8 @@ def test_a_new_route_is_in_it_at_once(app: Flask) -> None:
     assert operations["/api/v1/cats/{cat_id}", "GET"]["summary"] == "Show a cat. It owns itself"
 
 
-def test_a_route_that_is_not_in_it_is_missed(app: Flask, document: Json) -> None:
+def test_a_route_that_is_not_in_it_is_missed(document: Json, make_app: Callable[..., Flask]) -> None:
+    app = make_app()
     Api(app).add_resource(CatList, "/api/v1/cats/<id:cat_id>")
 
     assert {verb for _, verb in verbs_of(app) - set(operations_of(document))} == {"GET", "PUT"}
@@ -112,9 +118,8 @@ def test_it_asks_for_a_login_where_nobody_else_may(document: Json) -> None:
 
     operations = operations_of(document).values()
 
-    asking = {operation["operationId"] for operation in operations if "security" in operation}
-    assert asking == refused
-    assert {tuple(*way) for operation in operations for way in operation.get("security", [])} == {("cookie",), ("bearer",)}
+    asking = {operation["operationId"]: operation["security"] for operation in operations if "security" in operation}
+    assert asking == {name: [{"cookie": []}, {"bearer": []}] for name in refused}
 
 
 # --- Valid ---
@@ -137,6 +142,25 @@ def test_each_example_of_an_answer_has_the_shape_that_it_explains(document: Json
     assert media
     for example in media:
         description.validator(example["schema"]).validate(example["example"])
+
+
+@pytest.mark.parametrize("field", [Text(1, 3), Text(0, 3), Username()], ids=["text", "text-or-nothing", "username"])
+def test_each_pattern_takes_what_its_field_takes(field: Text) -> None:
+    pattern = Draft202012Validator({"pattern": field.metadata["pattern"]})
+    unseen = [char for char in map(chr, range(0xD800)) if unicodedata.category(char)[0] in "CZ"]
+    texts = [text for char in unseen for text in (char, f"{char}a", f"a{char}", f"a{char}b")]
+    # A tab or line break at an end is the one thing that is trimmed and that a pattern refuses.
+    trimmed = "".join(char for char in unseen if char.isspace() and unicodedata.category(char) != "Zs")
+
+    def is_taken(text: str) -> bool:
+        try:
+            field.deserialize(text)
+        except ValidationError:
+            return False
+        return True
+
+    assert [text for text in texts if pattern.is_valid(text.strip(trimmed)) != is_taken(text)] == []
+    assert {is_taken(text) for text in texts} == {True, False}
 
 
 @pytest.mark.parametrize(("path", "verb", "kind"), BODIES)
@@ -172,20 +196,16 @@ def test_it_is_not_sent_again_to_who_has_it(client: FlaskClient) -> None:
 
 
 def test_it_is_the_same_at_each_start(client: FlaskClient, settings: Json) -> None:
-    program = (
-        "import api, sys; app = api.create_app(); "
-        "sys.stdout.buffer.write(app.test_client().get('/openapi.json').data)"
-    )
-    names = {name: str(value) for name, value in settings.items()}
+    program = f"import api; print(api.create_app({settings!r}).test_client().get('/openapi.json').text)"
     documents = [
         subprocess.run(
             [sys.executable, "-c", program],
-            cwd=ROOT, env={**os.environ, **names, "PYTHONHASHSEED": seed}, capture_output=True, check=True,
+            cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
         ).stdout
         for seed in ("1", "2")
     ]  # fmt: skip
 
-    assert {*documents} == {client.get("/openapi.json").data}
+    assert {*documents} == {client.get("/openapi.json").text + "\n"}
 
 
 # --- Swagger UI ---
