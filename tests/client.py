@@ -89,6 +89,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, api_port: int) -> Iterator[Site]:
     """The built client, as the API itself serves it."""
+    assert (CLIENT / "dist" / "index.html").exists(), "The client is not built. Run: make client/dist/index.html"
     with Server(tmp_path / "server", port=api_port, WEB_CONCURRENCY="1") as server:
         yield Site(f"http://localhost:{api_port}", server)
 
