@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 # Where Chromium is, unless CHROMIUM names another.
 NAMES = ("chromium", "/usr/bin/chromium", "google-chrome")
@@ -54,6 +54,7 @@ def browser() -> Iterator[Browser]:
 
     From here on Playwright's event loop runs in this thread: `asyncio.run` needs another thread.
     """
+    expect.set_options(timeout=20_000)  # in milliseconds: on a busy machine a page takes longer than Playwright thinks
     with launched() as running:
         yield running
 
