@@ -5,7 +5,7 @@ PYTHON ?= python3
 NODE := $(shell node -p 'const [major, minor] = process.versions.node.split("."); \
 	major > 20 || (major == 20 && minor >= 19) ? "yes" : ""' 2>/dev/null)
 NPM = npm --prefix client --silent
-LOCK = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+LOCK = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras \
 	--generate-hashes --custom-compile-command "make lock"
 
 define HELP
