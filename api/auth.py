@@ -74,12 +74,27 @@ def require_owner(dog: Dog) -> Dog:
 
 
 def log_in(user: User, remember: bool = False) -> User:
-    """Open a session for this user and name it in the cookie, in place of the one that it named.
+    """Open a session for this user in place of the one that the cookie names.
 
     Raises `Ended` where the account or its password has just changed.
     """
-    forget_cookie()
-    Session.open(user, remember)
+    Session.open(user, remember, instead_of=cookie_key())
+    return name_in_cookie(user, remember)
+
+
+def sign_up(**fields: Any) -> User:
+    """Insert an account and log its user in: both or neither. Raises `Conflict` where name or address are taken."""
+    return name_in_cookie(Session.register(instead_of=cookie_key(), **fields))
+
+
+def cookie_key() -> str | None:
+    """The key of the session that the cookie names. `_user_id` is Flask-Login's word for what `User.get_id` gives."""
+    return session.get("_user_id")
+
+
+def name_in_cookie(user: User, remember: bool = False) -> User:
+    """Name the session that this user came by in the cookie, and nothing else."""
+    session.clear()
     login_user(user)
     for note in ("_id", "_fresh"):
         session.pop(note)  # hashes of the browser and the address, which only Flask-Login's remember cookie needs
@@ -97,7 +112,8 @@ def log_out() -> None:
 
 def forget_cookie() -> None:
     """End the session that the cookie names, on the server and in the browser, where there is one."""
-    if "_user_id" in session:  # Flask-Login's word for what `User.get_id` gives: the key of the session
-        Session.end(session["_user_id"])
+    key = cookie_key()
+    if key:
+        Session.end(key)
     logout_user()
     session.clear()

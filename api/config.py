@@ -90,10 +90,10 @@ def secret(text: str) -> str:
 
 def database_url(text: str) -> str:
     """A check: a database URL. A relative SQLite path is taken from the project's folder."""
-    if not re.match(r"[a-z0-9+]+://.", text):
-        raise ValueError("it must be a URL")
-    if not text.startswith("sqlite"):
+    if re.match(r"postgres(ql)?://.", text):
         return text
+    if not text.startswith("sqlite:"):
+        raise ValueError("it must be a sqlite:/// or a postgresql:// URL")
     name = text.removeprefix("sqlite:///")
     if name in (text, "") or name.startswith("?"):
         raise ValueError("it must be sqlite:/// and the path of a file")
@@ -138,7 +138,10 @@ class Config:
     DATABASE_URL: str = setting(
         "sqlite:///dogs.sqlite",
         database_url,
-        "Where the rows are kept: a peewee database URL. Proved with SQLite; others need their driver.",
+        "Where the rows are kept: `sqlite:///<file>`, or `postgresql://<user>:<password>@<host>/<database>`.",
+    )
+    DATABASE_POOL_SIZE: int = setting(
+        "20", whole(1, 1000), "How many connections to PostgreSQL a worker process opens at most."
     )
     UPLOADS_URL: str = setting("uploads", uploads_url, "The folder that the pictures are kept in.")
     SECRET_KEY: str = setting(

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any, Self
 
 import peewee
-from playhouse.db_url import connect as database_from_url
+from playhouse.db_url import connect as sqlite_from_url
+from playhouse.db_url import parse
 
 from .errors import NotFound
+from .postgres import Postgres, again
 
 database = peewee.DatabaseProxy()
 
@@ -28,14 +32,55 @@ SQLITE: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> peewee.Database:
-    """Point the models at the database of this URL. Each thread opens its connection at first use and keeps it.
+def connect(url: str, pool_size: int = 20) -> peewee.Database:
+    """Point the models at the database of this URL. Nothing is opened before its first use.
 
-    Raises `ValueError`, `RuntimeError` or `peewee.ImproperlyConfigured` where no database can be made of the URL.
+    On SQLite each thread keeps a connection of its own, on PostgreSQL the threads share `pool_size`.
+    Raises `ValueError` where no database can be made of the URL.
     """
-    options = SQLITE if url.startswith("sqlite:") else {}
-    database.initialize(database_from_url(url, unquote_user=True, unquote_password=True, **options))
+    database.initialize(database_of(url, pool_size))
     return database.obj
+
+
+def database_of(url: str, pool_size: int = 20) -> peewee.Database:
+    """The database of this URL, for who moves rows between two. Raises as `connect` does."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        return sqlite_from_url(url, **SQLITE)
+    if scheme not in ("postgresql", "postgres"):
+        raise ValueError("there is no driver for it")
+    parts = parse(url, unquote_user=True, unquote_password=True)
+    if not parts["database"]:
+        raise ValueError("it names no database")
+    return Postgres(size=pool_size, **parts)
+
+
+def disconnect() -> None:
+    """Close this thread's connection, and those that no thread holds."""
+    database.close()
+    if isinstance(database.obj, Postgres):
+        database.obj.close_idle()
+
+
+def atomic(deed: Callable[..., Any]) -> Callable[..., Any]:
+    """Do this in one transaction, or not at all.
+
+    Where the database has undone it to keep it in order with others, it is done again from its start; so it must do
+    nothing that can't be done twice. Within another such deed, it is a part of that.
+    """
+
+    @wraps(deed)
+    def done(*args: Any, **kwargs: Any) -> Any:
+        if database.in_transaction():
+            return deed(*args, **kwargs)
+
+        def once() -> Any:
+            with database.atomic():
+                return deed(*args, **kwargs)
+
+        return again(once)
+
+    return done
 
 
 def now() -> datetime:

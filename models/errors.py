@@ -1,5 +1,9 @@
 """What can go wrong with rows. These errors know no status code: `api/errors.py` gives them one."""
 
+from __future__ import annotations
+
+import peewee
+
 
 class NotFound(Exception):
     """No such row."""
@@ -22,3 +26,8 @@ class Ended(Exception):
 
 class Stale(Exception):
     """The row has changed since the caller read it."""
+
+
+def sqlstate(error: peewee.PeeweeException) -> str | None:
+    """PostgreSQL's code of an error (its manual, appendix A), or None where it comes from elsewhere."""
+    return getattr(error.args[0], "sqlstate", None) if error.args else None

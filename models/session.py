@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import Any
 
 import peewee
 
-from .base import Model, MomentField, database, now
+from .base import Model, MomentField, atomic, now
 from .user import User
 
 REMEMBERED = timedelta(days=30)
@@ -38,24 +39,37 @@ class Session(Model):
         table_name = "sessions"
 
     @classmethod
-    def open(cls, user: User, remember: bool = False) -> Session:
-        """Start a session of a user. Raises `Ended` where the account has just been deleted or its password changed."""
+    @atomic
+    def open(cls, user: User, remember: bool = False, instead_of: str | None = None) -> Session:
+        """Start a session of a user, and end the one with the key `instead_of`.
+
+        Raises `Ended` where the account has just been deleted or its password changed.
+        """
+        if instead_of:
+            cls.end(instead_of)
         key = secrets.token_urlsafe(32)
         started = now()
-        with database.atomic():
-            user.locked()
-            cls.delete().where(cls.expires_at <= started).execute()
-            session = cls.create(
-                key_hash=hash_of(key),
-                user=user,
-                remember=remember,
-                created_at=started,
-                used_at=started,
-                expires_at=started + (REMEMBERED if remember else IDLE + TOUCH_INTERVAL),
-            )
+        user.locked()
+        cls.delete().where(cls.expires_at <= started).execute()
+        session = cls.create(
+            key_hash=hash_of(key),
+            user=user,
+            remember=remember,
+            created_at=started,
+            used_at=started,
+            expires_at=started + (REMEMBERED if remember else IDLE + TOUCH_INTERVAL),
+        )
         session.key = key
         user.session = session
         return session
+
+    @classmethod
+    @atomic
+    def register(cls, instead_of: str | None = None, **fields: Any) -> User:
+        """Insert an account and start its first session: both or neither. As `User.register` and `open`."""
+        user = User.register(**fields)
+        cls.open(user, instead_of=instead_of)
+        return user
 
     @classmethod
     def with_key(cls, key: str) -> Session | None:
@@ -81,8 +95,8 @@ class Session(Model):
         """End the session with this key, where there is one, here and everywhere."""
         cls.delete().where(cls.key_hash == hash_of(key)).execute()
 
+    @atomic
     def change_password(self, password_hash: str) -> None:
         """Set the user's password and end every other session of that user. Raises `Ended`."""
-        with database.atomic():
-            self.user.change(password_hash=password_hash)
-            Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
+        self.user.locked().change(password_hash=password_hash)
+        Session.delete().where(Session.user == self.user, Session.id != self.id).execute()

@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 from flask_login import UserMixin
 
-from .base import Model, MomentField, database, now
+from .base import Model, MomentField, atomic, database, now
 from .errors import Conflict, Ended
 from .text import fold
 
@@ -72,6 +72,7 @@ class User(Model, UserMixin):
         return Picture(self.image, self.image_width, self.image_height, self.image_has_double, self.image_is_default)
 
     @classmethod
+    @atomic
     def register(cls, username: str, email: str, password_hash: str, picture: Picture) -> User:
         """Insert an account. Raises `Conflict` where the name or the address is taken."""
         with unique(username, email):
@@ -99,6 +100,7 @@ class User(Model, UserMixin):
         for user in cls.select().iterator():
             yield from user.picture.files
 
+    @atomic
     def change(self, picture: Picture | None = None, redrawn: bool = False, **fields: Any) -> Picture | None:
         """Change the given fields and the picture, and return the picture whose files are of no more use.
 
@@ -119,11 +121,11 @@ class User(Model, UserMixin):
         self.__data__.update(now_stored.__data__ | fields)
         return useless
 
+    @atomic
     def erase(self) -> Picture:
         """Delete the account with its dogs and sessions, and return its picture. Raises `Ended`."""
-        with database.atomic():
-            before = self.locked()
-            before.delete_instance()
+        before = self.locked()
+        before.delete_instance()
         return before.picture
 
     def locked(self) -> User:
@@ -154,7 +156,7 @@ def columns_of(picture: Picture) -> dict[str, Any]:
 
 @contextmanager
 def unique(username: str | None, email: str | None, user: User | None = None) -> Iterator[None]:
-    """One transaction that turns the database's refusal of a duplicate into `Conflict`."""
+    """Part of a transaction, which turns the database's refusal of a duplicate into `Conflict`."""
     try:
         with database.atomic():
             yield

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,22 +87,19 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, api_port: int) -> Iterator[Site]:
+def site(make_server: Callable[..., Server], api_port: int) -> Site:
     """The built client, as the API itself serves it."""
     assert (CLIENT / "dist" / "index.html").exists(), "The client is not built. Run: make client/dist/index.html"
-    with Server(tmp_path / "server", port=api_port, WEB_CONCURRENCY="1") as server:
-        yield Site(f"http://localhost:{api_port}", server)
+    return Site(f"http://localhost:{api_port}", make_server(port=api_port, WEB_CONCURRENCY="1").start())
 
 
 @pytest.fixture(params=["API", "Vite"])
-def any_site(request: pytest.FixtureRequest, tmp_path: Path, api_port: int) -> Iterator[Site]:
+def any_site(request: pytest.FixtureRequest, make_server: Callable[..., Server], api_port: int) -> Site:
     """The client in turn as the API serves it, and as Vite does on another origin."""
     if request.param == "API":
-        yield request.getfixturevalue("site")
-        return
+        return request.getfixturevalue("site")
     origin = request.getfixturevalue("vite")
-    with Server(tmp_path / "server", port=api_port, WEB_CONCURRENCY="1", CORS_ORIGINS=origin) as server:
-        yield Site(origin, server)
+    return Site(origin, make_server(port=api_port, WEB_CONCURRENCY="1", CORS_ORIGINS=origin).start())
 
 
 def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) -> None:

@@ -15,32 +15,61 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.openapi import document
-from models import connect, migrations
+from models import connect, database, disconnect, migrations
 
 from .described import DescribedClient, Description
-from .factories import register
+from .factories import register, sqlite_file
 from .server import Server
 
-# The fixtures of the browser, of the React client and of the documents.
-pytest_plugins = ["tests.browser", "tests.client", "tests.documents"]
+# The fixtures of PostgreSQL, of the browser, of the React client and of the documents.
+pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents"]
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database engine. Whatever needs a database is tested on both."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that is up to date and empty. Each test gets a copy, which is faster than migrating."""
-    path = tmp_path_factory.mktemp("golden") / "dogs.sqlite"
-    database = connect(f"sqlite:///{path}")
+def golden(engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database that is up to date and empty. Each test gets a copy, which is faster than migrating."""
+    if engine == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('golden') / 'dogs.sqlite'}"
+    else:
+        url = request.getfixturevalue("databases").create()
+    database = connect(url)
     migrations.upgrade(database)
-    database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
-    return path
+    if engine == "sqlite":
+        database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    disconnect()
+    return url
+
+
+@pytest.fixture
+def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Makes a database without tables, or a copy of another one, and gives its URL."""
+    databases = request.getfixturevalue("databases") if engine == "postgresql" else None
+    made: list[str] = []
+
+    def make(template: str = "") -> str:
+        if databases:
+            made.append(databases.create(*[template][: bool(template)]))
+        else:
+            made.append(f"sqlite:///{tmp_path / 'dogs'}{len(made) or ''}.sqlite")
+            if template:
+                shutil.copy(sqlite_file(template), sqlite_file(made[-1]))
+        return made[-1]
+
+    yield make
+    for url in made if databases else ():
+        databases.drop(url)
 
 
 @pytest.fixture(scope="session")
-def description(golden: Path) -> Description:
+def description() -> Description:
     """What the OpenAPI document says of the answers, to check each one that a test gets."""
-    settings = {"DATABASE_URL": f"sqlite:///{golden}", "SECRET_KEY": "a key for the tests, which is no secret"}
-    return Description(document(create_app(settings)))
+    return Description(document(create_app({"SECRET_KEY": "a key for the tests, which is no secret"})))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,12 +81,11 @@ def described_servers(description: Description) -> Iterator[None]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, golden: Path) -> dict[str, Any]:
+def settings(tmp_path: Path, golden: str, new_database: Callable[..., str]) -> dict[str, Any]:
     """Settings with a fresh database and an empty folder for pictures. Tests change them before they ask for `app`."""
-    shutil.copy(golden, tmp_path / "dogs.sqlite")
     return {
         "TESTING": True,
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'dogs.sqlite'}",
+        "DATABASE_URL": new_database(golden),
         "UPLOADS_URL": str(tmp_path / "uploads"),
         "SECRET_KEY": "a key for the tests, which is no secret",
         "BCRYPT_LOG_ROUNDS": 4,
@@ -76,7 +104,8 @@ def make_app(settings: dict[str, Any], description: Description) -> Iterator[Cal
 
     yield make
     for app in made:
-        app.extensions["database"].close()
+        database.initialize(app.extensions["database"])
+        disconnect()
 
 
 @pytest.fixture
@@ -111,7 +140,20 @@ def uploads(settings: dict[str, Any]) -> Callable[[], set[str]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def make_server(tmp_path: Path, new_database: Callable[..., str]) -> Iterator[Callable[..., Server]]:
+    """Makes real servers with these settings on top, each with a database of its own. They are killed in the end."""
+    made: list[Server] = []
+
+    def make(name: str = "server", **settings: Any) -> Server:
+        made.append(Server(tmp_path / name, **{"DATABASE_URL": new_database(), **settings}))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
     """The real server on a database of its own, started by `python run.py` as users start it."""
-    with Server(tmp_path / "server") as running:
-        yield running
+    return make_server().start()

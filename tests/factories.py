@@ -78,15 +78,49 @@ def at_once(app: Flask, *deeds: Callable[[], Any]) -> list[Any]:
         return list(threads.map(run, deeds))
 
 
+def sqlite_file(url: str) -> Path:
+    """The file of a SQLite database."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
 @contextmanager
 def traced(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
     """Hands each SQL statement that this thread sends within the block to `see`, just before it is run."""
-    connection = app.extensions["database"].connection()
-    connection.set_trace_callback(see)
+    database = app.extensions["database"]
+    thread = threading.get_ident()
+    cursor_of = database.cursor
+
+    def cursor(*args: Any, **kwargs: Any) -> Any:
+        return (
+            TracedCursor(cursor_of(*args, **kwargs), see)
+            if threading.get_ident() == thread
+            else cursor_of(*args, **kwargs)
+        )
+
+    database.cursor = cursor
     try:
         yield
     finally:
-        connection.set_trace_callback(None)
+        del database.cursor
+
+
+class TracedCursor:
+    """A cursor that shows each statement, just before it is run."""
+
+    def __init__(self, cursor: Any, see: Callable[[str], Any]) -> None:
+        self.cursor = cursor
+        self.see = see
+
+    def execute(self, statement: str, *args: Any) -> Any:
+        """Run a statement."""
+        self.see(statement)
+        return self.cursor.execute(statement, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cursor, name)
+
+    def __iter__(self) -> Any:
+        return iter(self.cursor)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -370,8 +369,8 @@ def test_of_forty_wrong_guesses_at_once_at_two_processes_at_most_ten_are_answere
     assert refusal(last) == TOO_MANY
 
 
-def test_two_servers_on_one_database_share_the_counts(tmp_path: Path, server: Server) -> None:
-    with Server(tmp_path / "other", DATABASE_URL=server.settings["DATABASE_URL"], WEB_CONCURRENCY="1") as other:
+def test_two_servers_on_one_database_share_the_counts(server: Server, make_server: Callable[..., Server]) -> None:
+    with make_server("other", DATABASE_URL=server.settings["DATABASE_URL"], WEB_CONCURRENCY="1") as other:
         answers = [
             requests.post(f"{one.url}/user/register", json={}, timeout=60).status_code
             for _ in range(16)

@@ -47,9 +47,11 @@ def health_of(server: Server) -> str:
         return ""
 
 
-def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(tmp_path: Path) -> None:
+def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(
+    make_server: Callable[..., Server],
+) -> None:
     photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
-    with Server(tmp_path / "server", RATELIMIT_ENABLED="false") as server:
+    with make_server(RATELIMIT_ENABLED="false") as server:
         url = f"{server.url}/user/register"
         answers = at_once(
             [
@@ -81,8 +83,8 @@ def test_of_ten_registrations_of_one_address_one_wins(server: Server) -> None:
     assert len(list(server.uploads.iterdir())) == 2
 
 
-def test_ctrl_c_in_a_terminal_stops_it_without_a_wait_for_the_grace(tmp_path: Path) -> None:
-    server = Server(tmp_path / "server", WEB_CONCURRENCY="1")
+def test_ctrl_c_in_a_terminal_stops_it_without_a_wait_for_the_grace(make_server: Callable[..., Server]) -> None:
+    server = make_server(WEB_CONCURRENCY="1")
     for _ in range(5):  # a worker that was told twice to stop hung in one of three cases
         with server:
             os.killpg(server.process.pid, signal.SIGINT)  # a terminal sends it to the workers too
@@ -167,17 +169,13 @@ def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
     assert 0 < int(right.headers["Retry-After"]) <= 300
 
 
-def test_two_first_starts_at_once_both_serve(tmp_path: Path) -> None:
-    one = Server(tmp_path / "home")
-    other = Server(tmp_path / "home", DATABASE_URL=one.settings["DATABASE_URL"])
+def test_two_first_starts_at_once_both_serve(make_server: Callable[..., Server]) -> None:
+    one = make_server()
+    other = make_server(DATABASE_URL=one.settings["DATABASE_URL"])
     with ThreadPoolExecutor(2) as pool:
-        try:
-            list(pool.map(Server.start, (one, other)))
-            requests.post(f"{one.url}/user/register", json=fields("Anna"), timeout=60)
-            assert requests.post(f"{other.url}/user/login", json=LOGIN, timeout=60).status_code == 200
-        finally:
-            one.kill()
-            other.kill()
+        list(pool.map(Server.start, (one, other)))
+    requests.post(f"{one.url}/user/register", json=fields("Anna"), timeout=60)
+    assert requests.post(f"{other.url}/user/login", json=LOGIN, timeout=60).status_code == 200
 
 
 def test_a_bad_setting_stops_the_start_with_one_line() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from models import User, database
+from models import User
 from schemas import (
     LoginSchema,
     NewPasswordSchema,
@@ -17,7 +17,7 @@ from schemas import (
     UserSchema,
 )
 
-from ..auth import log_in, log_out, require_login, require_session
+from ..auth import log_in, log_out, require_login, require_session, sign_up
 from ..limits import registrations
 from ..passwords import authenticate, hash_password, require_password
 from ..storage import kept_picture, pictures
@@ -38,8 +38,8 @@ class UserRegister(Resource):
         409 where the username or the address is taken, 429 past 30 registrations in a minute from one address.
         """
         password_hash = hash_password(fields.pop("password"))
-        with kept_picture(fields.pop("file", None), fields["username"]) as picture, database.atomic():
-            return log_in(User.register(password_hash=password_hash, picture=picture, **fields))
+        with kept_picture(fields.pop("file", None), fields["username"]) as picture:
+            return sign_up(password_hash=password_hash, picture=picture, **fields)
 
 
 class UserLogin(Resource):

@@ -9,6 +9,9 @@ from playhouse.migrations import Migration, Runner
 
 from ..locks import alone_in
 
+# The number of the lock that upgrades of a PostgreSQL database wait for: "kennel" in ASCII.
+LOCK = 0x6B656E6E656C
+
 
 def runner(database: peewee.Database) -> Runner:
     """Peewee's runner for our migrations."""
@@ -23,10 +26,18 @@ def status(database: peewee.Database) -> list[Migration]:
 def upgrade(database: peewee.Database) -> list[str]:
     """Bring the schema up to date, and return the names of the migrations applied.
 
-    On SQLite, it is all of them or none, and two upgrades at once are safe: the second waits for the first.
+    It is all of them or none, and two upgrades at once are safe: the second waits for the first.
     """
-    if not isinstance(database, peewee.SqliteDatabase):
+    if isinstance(database, peewee.SqliteDatabase):
+        return upgrade_sqlite(database)
+    with database.atomic():
+        database.execute_sql("SET LOCAL statement_timeout = 0")  # to wait, and to build an index, may take long
+        database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         return runner(database).up()
+
+
+def upgrade_sqlite(database: peewee.SqliteDatabase) -> list[str]:
+    """As `upgrade`."""
     # The lock comes before the connection: two that make a new file write-ahead at once get in each other's way.
     path = Path(database.database)
     with alone_in(path.parent):

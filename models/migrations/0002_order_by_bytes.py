@@ -1,0 +1,22 @@
+"""Texts to find and sort by are compared byte by byte, as SQLite does, and not as PostgreSQL's locale would."""
+
+from peewee import PostgresqlDatabase
+
+COLUMNS = {"users": ("username_key", "email"), "dogs": ("name_key", "owner_key", "breed_key")}
+
+
+def up(migrator, db):
+    compare_by(db, "C")
+
+
+def down(migrator, db):
+    compare_by(db, "default")
+
+
+def compare_by(db, collation):
+    if not isinstance(db, PostgresqlDatabase):
+        return
+    for table, columns in COLUMNS.items():
+        types = {"email": "VARCHAR(254)"}
+        changes = [f'ALTER COLUMN {name} TYPE {types.get(name, "TEXT")} COLLATE "{collation}"' for name in columns]
+        db.execute_sql(f"ALTER TABLE {table} {', '.join(changes)}")
