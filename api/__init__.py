@@ -18,6 +18,7 @@ from . import (
     openapi,
     pages,
     passwords,
+    readiness,
     routes,
     security,
     slots,
@@ -43,6 +44,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     slots.init_app(app)
     passwords.init_app(app)
     storage.init_app(app)
+    readiness.init_app(app)
     routes.init_app(app)
     openapi.init_app(app)
     pages.init_app(app)

@@ -90,8 +90,8 @@ class Unavailable(ApiError):
 
     slug = "unavailable"
 
-    def __init__(self, message: str, seconds: int = 1) -> None:
-        super().__init__(message, headers={"Retry-After": str(seconds)})
+    def __init__(self, message: str, seconds: int = 1, fields: Mapping[str, list[str]] | None = None) -> None:
+        super().__init__(message, fields, {"Retry-After": str(seconds)})
 
 
 MESSAGES = {

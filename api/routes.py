@@ -9,7 +9,7 @@ from werkzeug.routing import IntegerConverter
 from models.base import MAX_ID
 
 from .resources.dogs import DogItem, DogList
-from .resources.system import ApiDocument, ErrorPage, Health, ProfilePicture
+from .resources.system import ApiDocument, ErrorPage, Health, ProfilePicture, Readiness
 from .resources.users import (
     UserItem,
     UserLogin,
@@ -33,6 +33,7 @@ ROUTES = (
     (ProfilePicture, "/profile_pics/<image>"),
     (ErrorPage, "/errors/<slug>"),
     (Health, "/health/live"),
+    (Readiness, "/health/ready"),
     (ApiDocument, "/openapi.json"),
 )
 

@@ -98,6 +98,13 @@ class PictureStore:
             except OSError as error:
                 log.warning("A picture's file could not be removed (%s)", error.strerror)
 
+    def check(self) -> None:
+        """Keep a file and remove it again. Raises what stands in the way; what a crash leaves of it, `prune` sweeps."""
+        name = f"{secrets.token_hex(16)}.webp"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write(name, b"A check whether pictures can be stored.")
+        (self.folder / name).unlink()
+
     def prune(self, named: Iterable[str], older_than: float = ABANDONED_SECONDS) -> list[str]:
         """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
         keep = set(named)

@@ -2,7 +2,7 @@
 
 from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 from .fields import Around
-from .system import HealthSchema, NothingSchema
+from .system import HealthSchema, NothingSchema, ReadinessSchema
 from .user import (
     LoginSchema,
     NewPasswordSchema,
@@ -18,5 +18,6 @@ __all__ = [
     "SORT_NAMES",
     "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "HealthSchema", "LoginSchema", "NewDogSchema",
     "NewPasswordSchema", "NothingSchema", "OwnUserSchema",
-    "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "RegisterSchema", "UserSchema",
+    "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "ReadinessSchema", "RegisterSchema",
+    "UserSchema",
 ]  # fmt: skip

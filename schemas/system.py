@@ -11,3 +11,11 @@ class HealthSchema(Schema):
     """A sign of life."""
 
     live = fields.Boolean()
+
+
+class ReadinessSchema(Schema):
+    """What the server needs for its work, and has."""
+
+    database = fields.Boolean()
+    migrations = fields.Boolean()
+    store = fields.Boolean()

@@ -37,6 +37,7 @@ ACCESS: list[tuple[str, str, dict[str, Any] | None, int, int, int]] = [
     ("ProfilePicture", "GET", None, 200, 200, 200),
     ("ErrorPage", "GET", None, 200, 200, 200),
     ("Health", "GET", None, 200, 200, 200),
+    ("Readiness", "GET", None, 200, 200, 200),
     ("ApiDocument", "GET", None, 200, 200, 200),
 ]
 

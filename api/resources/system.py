@@ -8,9 +8,10 @@ import secrets
 from flask import current_app, render_template
 
 from models import NotFound
-from schemas import HealthSchema
+from schemas import HealthSchema, ReadinessSchema
 
 from ..error_types import ERROR_TYPES
+from ..readiness import require_readiness
 from ..storage import pictures
 from .base import File, Resource, gives, sends
 
@@ -64,6 +65,21 @@ class Health(Resource):
     def get(self):
         """Say that the server answers."""
         return {"live": True}
+
+
+class Readiness(Resource):
+    """`/health/ready`"""
+
+    public = {"GET"}
+
+    @gives(ReadinessSchema)
+    def get(self):
+        """Say that the server can do its work: the database answers and is up to date, and pictures can be stored.
+
+        503 where something of it is missing, with each reason in `error.fields`. The answer comes within two seconds.
+        """
+        require_readiness()
+        return {"database": True, "migrations": True, "store": True}
 
 
 class ApiDocument(Resource):

@@ -253,6 +253,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say that the server can do its work: the database answers and is up to date, and pictures can be stored
+         * @description 503 where something of it is missing, with each reason in `error.fields`. The answer comes within two seconds.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -480,6 +500,12 @@ export interface components {
         /** @description A sign of life. */
         Health: {
             live: boolean;
+        };
+        /** @description What the server needs for its work, and has. */
+        Readiness: {
+            database: boolean;
+            migrations: boolean;
+            store: boolean;
         };
     };
     responses: {
@@ -1605,6 +1631,41 @@ export interface operations {
                 content: {
                     "application/json": {
                         data: components["schemas"]["Health"];
+                        status: {
+                            /** @constant */
+                            code: 200;
+                            /** @constant */
+                            message: "Success";
+                        };
+                    };
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Readiness"];
                         status: {
                             /** @constant */
                             code: 200;
