@@ -26,7 +26,8 @@ def told_in_one_line(*outages: type[Exception]) -> Iterator[None]:
     try:
         yield
     except outages as error:
-        raise click.ClickException(f"DATABASE_URL: the database can't be used ({error}).") from error
+        reason = " ".join(str(error).split())  # PostgreSQL's reasons have several lines
+        raise click.ClickException(f"DATABASE_URL: the database can't be used ({reason}).") from error
 
 
 def init_app(app: Flask) -> None:

@@ -12,6 +12,8 @@ from flask import current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from marshmallow import ValidationError
 
+from models import database
+
 # Where a page ended: the value of the sort column, and the id.
 Place = tuple[Any, int]
 
@@ -51,13 +53,16 @@ def rows_after(
 ) -> list[Any]:
     """The next `count` rows behind a place, in the order of the column and then of the id.
 
-    First the rest of the rows that are equal in the column, then those beyond. Asked for at once, by a comparison of
-    pairs, SQLite would walk through all equal ones: it does not seek by an id that is in an index beside a text.
+    On SQLite first the rest of the rows that are equal in the column, then those beyond: at once, by a comparison of
+    pairs, it would walk through all equal ones. PostgreSQL finds pairs at once, and would else go by the ids alone.
     """
     order = [part.desc() if descending else part for part in (column, identity)]
     if place is None:
         return list(rows.order_by(*order).limit(count))
     value, row_id = place
+    if column is not identity and not isinstance(database.obj, peewee.SqliteDatabase):
+        pair, last = peewee.Tuple(column, identity), peewee.Tuple(column.db_value(value), row_id)
+        return list(rows.where(pair < last if descending else pair > last).order_by(*order).limit(count))
     equal, beyond = column == value, column < value if descending else column > value
     later = identity < row_id if descending else identity > row_id
     found = list(rows.where(equal, later).order_by(order[1]).limit(count)) if column is not identity else []

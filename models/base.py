@@ -55,11 +55,12 @@ def database_of(url: str, pool_size: int = 20) -> peewee.Database:
     return Postgres(size=pool_size, **parts)
 
 
-def disconnect() -> None:
-    """Close this thread's connection, and those that no thread holds."""
-    database.close()
-    if isinstance(database.obj, Postgres):
-        database.obj.close_idle()
+def disconnect(opened: peewee.Database | None = None) -> None:
+    """Close this thread's connection, and those that no thread holds, to the models' database or another one."""
+    opened = opened or database.obj
+    opened.close()
+    if isinstance(opened, Postgres):
+        opened.close_idle()
 
 
 def atomic(deed: Callable[..., Any]) -> Callable[..., Any]:

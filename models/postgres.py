@@ -121,22 +121,29 @@ class Postgres(peewee.PostgresqlDatabase):
             try:
                 return run(sql, params)
             finally:
-                self.close()
+                self.let_go()
 
         return again(run_once)
+
+    def let_go(self) -> None:
+        """Give the connection of this thread back, where no `connection_context` keeps it."""
+        if not self._state.ctx:
+            self.close()
 
     def begin(self, isolation_level: Any = None) -> None:
         """Begin a transaction, which holds a connection until it ends."""
         try:
             super().begin(isolation_level)
         except BaseException:
-            self.close()
+            self.let_go()
             raise
 
     def commit(self) -> None:
         """End a transaction, and give its connection back. Where this fails, `rollback` follows."""
         super().commit()
-        self.close()
+        callbacks = self._state.commit_callbacks
+        self.let_go()
+        self._state.commit_callbacks = callbacks  # peewee calls them next
 
     def rollback(self) -> None:
         """Undo a transaction, and give its connection back. A lost connection has undone it already."""
@@ -144,7 +151,7 @@ class Postgres(peewee.PostgresqlDatabase):
             with suppress(peewee.OperationalError, peewee.InterfaceError):
                 super().rollback()
         finally:
-            self.close()
+            self.let_go()
 
 
 def is_alive(connection: Any) -> bool:

@@ -32,9 +32,9 @@ def run(app: Flask, *arguments: str) -> Result:
 
 
 @pytest.fixture
-def empty(tmp_path: Path, make_app: Callable[..., Flask]) -> Flask:
-    """An application whose database is not there yet."""
-    return make_app(DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite'}")
+def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
+    """An application whose database has no tables yet."""
+    return make_app(DATABASE_URL=new_database())
 
 
 @pytest.fixture

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import sqlite3
 import unicodedata
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import peewee
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playhouse.schema_diff import diff_models
 
-from models import MODELS, Dog, RateLimit, User, connect, database, migrations
-from models.base import now
+from models import MODELS, Dog, RateLimit, User, connect, database, disconnect, migrations
+from models.base import database_of, now
 from models.text import fold
 
-from .factories import add_dog, at_once, register
+from .factories import add_dog, at_once, refusal, register, sqlite_file
 
 NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
-# Write-ahead, FULL, on, and 10 seconds.
-SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+SETTINGS: dict[str, dict[str, Any]] = {
+    # Write-ahead, FULL, on, and 10 seconds.
+    "sqlite": {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000},
+    "postgresql": {
+        "client_encoding": "UTF8",
+        "default_transaction_isolation": "read committed",
+        "statement_timeout": "10s",
+        "idle_in_transaction_session_timeout": "1min",
+    },
+}
 
 
-def settings_of_this_thread() -> dict[str, Any]:
-    return {name: database.pragma(name) for name in SETTINGS}
+def settings_of_this_thread(engine: str) -> dict[str, Any]:
+    if engine == "sqlite":
+        return {name: database.pragma(name) for name in SETTINGS[engine]}
+    return {name: database.execute_sql(f"SHOW {name}").fetchone()[0] for name in SETTINGS[engine]}
+
+
+def backend() -> int:
+    """The process of PostgreSQL that serves the connection that the next statement gets."""
+    return database.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
 
 
 def tables() -> set[str]:
@@ -38,25 +58,27 @@ def tables() -> set[str]:
 
 
 @pytest.fixture
-def empty(tmp_path: Path, make_app: Callable[..., Flask]) -> Flask:
-    """An application whose database is not there yet."""
-    return make_app(DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite'}")
+def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
+    """An application whose database has no tables yet."""
+    return make_app(DATABASE_URL=new_database())
 
 
 # --- Connections ---
 
 
+@ON_SQLITE
 def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flask) -> None:
     def look() -> tuple[sqlite3.Connection, dict[str, Any]]:
         assert app.test_client().get("/api/v1/dogs").status_code == 200
-        return database.connection(), settings_of_this_thread()
+        return database.connection(), settings_of_this_thread("sqlite")
 
     looks = [look(), *at_once(app, *[look] * 4)]
 
-    assert [settings for _, settings in looks] == [SETTINGS] * 5
+    assert [settings for _, settings in looks] == [SETTINGS["sqlite"]] * 5
     assert len({connection for connection, _ in looks}) == 5
 
 
+@ON_SQLITE
 def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClient) -> None:
     connection = database.connection()
 
@@ -69,6 +91,89 @@ def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClien
     assert not database.in_transaction()
 
 
+@ON_POSTGRESQL
+def test_a_connection_serves_one_request_after_the_other_and_is_free_in_between(app: Flask, anna: FlaskClient) -> None:
+    served_by = backend()
+
+    dog = add_dog(anna)
+    assert anna.get("/api/v1/dogs/0").status_code == 404
+    assert anna.post("/user/register", json={}).status_code == 422
+    assert anna.get(f"/api/v1/dogs/{dog['id']}").status_code == 200
+
+    assert backend() == served_by
+    assert (database.in_use, len(database.idle)) == (0, 1)
+    assert settings_of_this_thread("postgresql") == SETTINGS["postgresql"]
+
+
+@ON_POSTGRESQL
+def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_POOL_SIZE=2)
+    register(app, "Anna")
+
+    answers = at_once(app, *[lambda: app.test_client().get("/api/v1/dogs").status_code] * 30)
+
+    assert answers == [200] * 30
+    assert database.in_use == 0
+    assert 1 <= len(database.idle) <= 2
+
+
+@ON_POSTGRESQL
+def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(DATABASE_POOL_SIZE=1)
+    monkeypatch.setattr("models.postgres.TIMEOUT", 0.1)
+
+    with database.atomic():
+        (refused,) = at_once(app, lambda: app.test_client().get("/api/v1/dogs"))
+
+    assert refusal(refused) == (503, "unavailable")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert app.test_client().get("/api/v1/dogs").status_code == 200
+
+
+@ON_POSTGRESQL
+def test_only_so_many_threads_wait_for_a_connection(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(DATABASE_POOL_SIZE=1)
+    database.execute_sql("SELECT 1")
+    monkeypatch.setattr("models.postgres.TIMEOUT", 60)
+
+    with ExitStack() as others:
+        while database.room.acquire(blocking=False):
+            others.callback(database.room.release)
+        refused = app.test_client().get("/api/v1/dogs")  # at once, and not after the timeout
+
+    assert refusal(refused) == (503, "unavailable")
+    assert app.test_client().get("/api/v1/dogs").status_code == 200
+
+
+@ON_POSTGRESQL
+def test_a_connection_that_the_server_has_ended_is_replaced_without_an_error(app: Flask, anna: FlaskClient) -> None:
+    ended = backend()
+    with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [ended])
+
+    assert add_dog(anna)["name"] == "Rex"
+    assert backend() != ended
+
+
+@ON_POSTGRESQL
+def test_a_process_never_uses_the_connections_of_its_parent(app: Flask) -> None:
+    ours = backend()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, str(backend()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert int(os.read(reading, 100)) != ours
+    assert backend() == ours
+
+
+@ON_SQLITE
 def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     path = app.config["DATABASE_URL"].removeprefix("sqlite:///")
@@ -88,12 +193,13 @@ def test_foreign_keys_are_enforced(app: Flask) -> None:
         Dog.create(name="Rex", name_key="rex", owner="A", owner_key="a", breed="B", breed_key="b", user=7)
 
 
-def test_each_test_gets_a_copy_of_one_whole_file(settings: dict[str, Any], golden: Path) -> None:
-    path = Path(settings["DATABASE_URL"].removeprefix("sqlite:///"))
+@ON_SQLITE
+def test_each_test_gets_a_copy_of_one_whole_file(settings: dict[str, Any], golden: str) -> None:
+    path, original = sqlite_file(settings["DATABASE_URL"]), sqlite_file(golden)
 
-    assert path != golden
-    assert path.read_bytes() == golden.read_bytes()
-    assert not golden.with_name(golden.name + "-wal").exists()  # it would hold a part of the rows
+    assert path != original
+    assert path.read_bytes() == original.read_bytes()
+    assert not original.with_name(original.name + "-wal").exists()  # it would hold a part of the rows
     copy = connect(settings["DATABASE_URL"])
     assert migrations.upgrade(copy) == []
     copy.close()
@@ -112,19 +218,20 @@ MOMENTS = [
 
 @pytest.mark.parametrize(("moment", "kept"), MOMENTS, ids=str)
 def test_a_moment_is_kept_in_utc_at_a_fixed_length_and_comes_back(
-    anna: FlaskClient, moment: datetime, kept: str
+    anna: FlaskClient, engine: str, moment: datetime, kept: str
 ) -> None:
     dog = add_dog(anna)
     Dog.update(created_at=moment).execute()
 
-    assert database.execute_sql("SELECT created_at FROM dogs").fetchone() == (kept,)
+    ((stored,),) = database.execute_sql("SELECT created_at FROM dogs").fetchall()
+    assert stored == (datetime.fromisoformat(kept) if engine == "postgresql" else kept)
     assert Dog.get().created_at == moment
     assert Dog.get().created_at.tzinfo == UTC
     sent = anna.get(f"/api/v1/dogs/{dog['id']}").json["data"]["created_at"]
     assert datetime.fromisoformat(sent) == moment
 
 
-def test_the_order_of_kept_moments_is_the_order_of_time(app: Flask) -> None:
+def test_the_order_of_kept_moments_is_the_order_of_time(app: Flask, engine: str) -> None:
     chance = random.Random(5)
     start = datetime(2024, 10, 27, tzinfo=UTC)
     moments = [
@@ -136,9 +243,9 @@ def test_the_order_of_kept_moments_is_the_order_of_time(app: Flask) -> None:
         for number, (moment, zone) in enumerate(zip(moments, zones, strict=True))
     ).execute()
 
-    kept = [row[0] for row in database.execute_sql("SELECT expires_at FROM rate_limits ORDER BY expires_at")]
-
-    assert {len(text) for text in kept} == {26}
+    if engine == "sqlite":
+        kept = database.execute_sql("SELECT expires_at FROM rate_limits").fetchall()
+        assert {len(text) for (text,) in kept} == {26}
     assert [counter.expires_at for counter in RateLimit.select().order_by(RateLimit.expires_at)] == sorted(moments)
     for moment in moments:
         earlier = RateLimit.select().where(RateLimit.expires_at < moment).count()
@@ -171,8 +278,15 @@ def test_texts_that_differ_in_more_than_case_stay_apart(one: str, other: str) ->
 # --- The schema and its history ---
 
 
-def test_models_and_migrations_agree(app: Flask, tmp_path: Path) -> None:
+def test_models_and_migrations_agree(app: Flask, engine: str, new_database: Callable[..., str]) -> None:
     def schema(database: peewee.Database, table: str) -> dict[str, Any]:
+        if engine == "postgresql":
+            indexes = {(index.name, tuple(index.columns), index.unique) for index in database.get_indexes(table)}
+            return {
+                "columns": database.get_columns(table),
+                "indexes": indexes,
+                "keys": database.get_foreign_keys(table),
+            }
         columns = database.execute_sql(f'PRAGMA table_info("{table}")').fetchall()
         indexes = database.get_indexes(table)
         return {
@@ -183,15 +297,17 @@ def test_models_and_migrations_agree(app: Flask, tmp_path: Path) -> None:
 
     migrated = {model: schema(database, model._meta.table_name) for model in MODELS}
     assert not diff_models(database.obj, MODELS)
-    declared = peewee.SqliteDatabase(tmp_path / "declared.sqlite")
+    declared = database_of(new_database())
     with declared.bind_ctx(MODELS), declared.connection_context():
         declared.create_tables(MODELS)
         expected = {model: schema(declared, model._meta.table_name) for model in MODELS}
+    disconnect(declared)
 
     assert migrated == expected
     assert tables() == {model._meta.table_name for model in MODELS} | {"schema_migration"}
 
 
+@ON_SQLITE
 def test_no_table_ever_gives_an_id_twice(app: Flask) -> None:
     rows = database.execute_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
     counted = {name for name, sql in rows if "AUTOINCREMENT" in sql}
@@ -223,14 +339,16 @@ def test_upgrade_applies_each_migration_once(empty: Flask) -> None:
     assert User.select().count() == 1
 
 
-def test_upgrade_leaves_the_settings_of_the_connection_as_they_were(empty: Flask) -> None:
+def test_upgrade_leaves_the_settings_of_the_connection_as_they_were(empty: Flask, engine: str) -> None:
     migrations.upgrade(database.obj)
 
-    assert settings_of_this_thread() == SETTINGS
-    assert at_once(empty, settings_of_this_thread) == [SETTINGS]
+    assert settings_of_this_thread(engine) == SETTINGS[engine]
+    assert at_once(empty, lambda: settings_of_this_thread(engine)) == [SETTINGS[engine]]
 
 
-def test_upgrade_that_fails_changes_nothing(app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upgrade_that_fails_changes_nothing(
+    app: Flask, anna: FlaskClient, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_dog(anna)
     before = tables()
 
@@ -244,9 +362,10 @@ def test_upgrade_that_fails_changes_nothing(app: Flask, anna: FlaskClient, monke
 
     assert tables() == before
     assert Dog.select().count() == 1
-    assert settings_of_this_thread() == SETTINGS
+    assert settings_of_this_thread(engine) == SETTINGS[engine]
 
 
+@ON_SQLITE  # which can't keep them by itself while a table is made anew
 def test_upgrade_refuses_to_leave_rows_without_the_rows_they_name(
     app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,12 +403,12 @@ def upgrade_all(urls: list[str], gate: Any, answers: Any) -> None:
         except Exception as error:
             answers.put(repr(error))
         finally:
-            opened.close()
+            disconnect()
 
 
-def test_upgrades_at_once_are_safe(tmp_path: Path) -> None:
-    rounds, processes = 60, 4
-    urls = [f"sqlite:///{tmp_path / str(number)}.sqlite" for number in range(rounds)]
+def test_upgrades_at_once_are_safe(new_database: Callable[..., str], engine: str) -> None:
+    rounds, processes = 60 if engine == "sqlite" else 10, 4
+    urls = [new_database() for _ in range(rounds)]
     start = multiprocessing.get_context("spawn")  # a process of its own, as a second server is
     gate, answers = start.Barrier(processes), start.Queue()
     workers = [start.Process(target=upgrade_all, args=(urls, gate, answers)) for _ in range(processes)]
@@ -304,7 +423,7 @@ def test_upgrades_at_once_are_safe(tmp_path: Path) -> None:
     for url in urls:
         opened = connect(url)
         assert not diff_models(opened, MODELS)
-        opened.close()
+        disconnect()
 
 
 # --- Counters ---

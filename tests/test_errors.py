@@ -440,6 +440,7 @@ def test_a_failure_of_the_disk_is_500_without_a_path(app: Flask, anna: FlaskClie
 
 
 @TESTING_OR_NOT
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_locked_database_is_503_until_it_is_free(app: Flask, anna: FlaskClient, settings: dict[str, Any]) -> None:
     app.extensions["database"].timeout = 0
     path = settings["DATABASE_URL"].removeprefix("sqlite:///")
@@ -457,6 +458,7 @@ def test_a_locked_database_is_503_until_it_is_free(app: Flask, anna: FlaskClient
 
 
 @TESTING_OR_NOT
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("gone", ["file", "folder"])
 def test_a_database_that_is_gone_is_503(app: Flask, settings: dict[str, Any], gone: str) -> None:
     app.extensions["database"].close()

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from models import Session, User
 
-from .factories import PASSWORD, add_dog, meanwhile, photo, register, traced
+from .factories import PASSWORD, add_dog, meanwhile, photo, register, sqlite_file, traced
 
 ANNA = {"username": "Anna", "password": PASSWORD}
 NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "battery staple"}
@@ -148,13 +147,18 @@ def test_the_cookie_names_a_random_key_and_no_user(app: Flask, anna: FlaskClient
     assert keys[0] != keys[1]
 
 
-def test_only_the_hash_of_the_key_is_stored(app: Flask, settings: dict[str, Any], anna: FlaskClient) -> None:
+def test_only_the_hash_of_the_key_is_stored(app: Flask, anna: FlaskClient) -> None:
+    key = payload_of(app, anna)["_user_id"]
+    assert bytes(Session.get().key_hash) == hashlib.sha256(key.encode()).digest()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_no_file_of_the_database_holds_the_key(app: Flask, settings: dict[str, Any], anna: FlaskClient) -> None:
     key = payload_of(app, anna)["_user_id"]
     stored = Session.get().key_hash
 
-    assert bytes(stored) == hashlib.sha256(key.encode()).digest()
     # Whole files are read, the write-ahead log too, so that no column and no index is forgotten.
-    path = Path(settings["DATABASE_URL"].removeprefix("sqlite:///"))
+    path = sqlite_file(settings["DATABASE_URL"])
     files = [file.read_bytes() for file in path.parent.glob(f"{path.name}*")]
     assert any(bytes(stored) in content for content in files)
     assert not any(key.encode() in content for content in files)

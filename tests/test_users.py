@@ -408,13 +408,21 @@ def test_a_refused_registration_leaves_no_row_no_file_and_no_login(
     assert client.get("/user/profile").status_code == 401
 
 
+REFUSE_SESSIONS = {
+    "sqlite": ["CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END"],
+    "postgresql": [
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$",
+        "CREATE TRIGGER no BEFORE INSERT ON sessions EXECUTE FUNCTION no()",
+    ],
+}
+
+
 def test_register_leaves_nothing_when_the_session_cannot_be_opened(
-    app: Flask, client: FlaskClient, uploads: Callable[[], set[str]]
+    app: Flask, client: FlaskClient, uploads: Callable[[], set[str]], engine: str
 ) -> None:
     # The database refuses the session, which comes after the account.
-    app.extensions["database"].execute_sql(
-        "CREATE TRIGGER full BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'full'); END"
-    )
+    for statement in REFUSE_SESSIONS[engine]:
+        app.extensions["database"].execute_sql(statement)
 
     response = client.post("/user/register", json=CARL)
 
