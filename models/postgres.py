@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from .errors import sqlstate
 
-# How long to wait for a connection, and for an answer to one statement, in seconds. As long as SQLite waits for its lock.
+# How long to wait for a connection, and for the answer to a statement, in seconds: as long as SQLite for its lock.
 TIMEOUT = 10
 # How many threads may wait for a connection. Past them the answer is at once that there is none.
 QUEUE = 40
@@ -50,12 +50,14 @@ class Postgres(peewee.PostgresqlDatabase):
     Peewee's own pool opens connections under a lock that all threads need, also while a server does not answer.
     """
 
-    def init(self, database: str, size: int = 20, **kwargs: Any) -> None:
-        """Take over the settings; nothing is opened yet. `kwargs` are libpq's parameters."""
-        self.size = size
+    _state: Any  # what peewee keeps for each thread
+
+    def __init__(self, database: str, size: int = 20, **parameters: Any) -> None:
+        """Nothing is opened yet. `parameters` are those of libpq (PostgreSQL's manual, section 34.1.2)."""
+        super().__init__(database, prefer_psycopg3=True, **{**OPTIONS, **parameters})
         self._lock = nullcontext()  # each thread has its own state, so there is nothing to guard
+        self.size = size
         self.start_anew()
-        super().init(database, prefer_psycopg3=True, **{**OPTIONS, **kwargs})
 
     def start_anew(self) -> None:
         """Begin without connections. Those of a parent process are its own."""
@@ -74,7 +76,7 @@ class Postgres(peewee.PostgresqlDatabase):
             if not self.places.acquire(timeout=TIMEOUT):
                 raise peewee.OperationalError(f"no connection was free for {TIMEOUT} seconds")
             try:
-                return self.idle_connection() or super()._connect()
+                return self.idle_connection() or super()._connect()  # type: ignore[misc]
             except BaseException:
                 self.places.release()
                 raise
