@@ -17,6 +17,7 @@ from granian.constants import Interfaces
 from api import create_app
 from api.config import ConfigError
 from api.doctor import explain_refusals
+from api.metrics import MetricsServer
 from api.slots import THREADS
 from models import database, migrations
 
@@ -50,6 +51,7 @@ def serve() -> None:
     """Serve with granian until SIGTERM or Ctrl-C; a request in flight is answered first."""
     host, port = app.config["HOST"], app.config["PORT"]
     address = free_address(host, port)
+    metrics = metrics_server(address) if app.config["METRICS_PORT"] else None
     database.close()  # the workers open their own
     give_memory_back()
     os.register_at_fork(after_in_child=stop_when_told)
@@ -65,6 +67,10 @@ def serve() -> None:
         websockets=False,
         log_enabled=False,
     )
+    if metrics:
+        # Granian calls the one when it takes signals and has no workers yet, the other when it has none any more.
+        server.on_startup(metrics.start)
+        server.on_shutdown(metrics.stop)
     print(f"Kennel answers at {app.config['PUBLIC_URL']} and listens on {address}, port {port}.", flush=True)
     print("Stop it with Ctrl-C.", flush=True)
     server.serve()
@@ -104,6 +110,15 @@ def free_address(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such host"
         sys.exit(f"HOST and PORT: can't listen on {host}:{port} ({reason}). For example: 127.0.0.1 and 8001")
+
+
+def metrics_server(address: str) -> MetricsServer:
+    """What serves the metrics at this address, on a port that is free; else stop with one line."""
+    port = app.config["METRICS_PORT"]
+    try:
+        return MetricsServer(address, port)
+    except OSError as error:
+        sys.exit(f"METRICS_PORT: can't listen on {address}:{port} ({error.strerror}). For example: 9464")
 
 
 def serve_dev() -> None:

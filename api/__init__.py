@@ -15,6 +15,7 @@ from . import (
     errors,
     limits,
     logs,
+    metrics,
     openapi,
     pages,
     passwords,
@@ -38,6 +39,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     errors.init_app(app)
     body.init_app(app)
     database.init_app(app)
+    metrics.init_app(app)
     security.init_app(app)
     auth.init_app(app)
     limits.init_app(app)

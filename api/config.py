@@ -168,6 +168,12 @@ class Config:
     WEB_CONCURRENCY: int = setting(
         "", whole(1, 256), "Worker processes. As many as there are cores when not set.", example="2"
     )
+    METRICS_PORT: int | None = setting(
+        "",
+        whole(1, 65535),
+        "The port of `/metrics`, for Prometheus. Off when not set, and with `--dev`.",
+        example="9464",
+    )
     LOG_FORMAT: str = setting("text", one_of("text", "json"), "How log lines are written: `text` or `json`.")
     LOG_LEVEL: str = setting(
         "info",
@@ -208,6 +214,8 @@ class Config:
                 "SESSION_COOKIE_SAMESITE: browsers take None only over https. "
                 "Set PUBLIC_URL to an https address too, for example https://api.example.com"
             )
+        if config.METRICS_PORT == config.PORT:
+            raise ConfigError("METRICS_PORT: the API has this port; name another one. For example: 9464")
         if config.BCRYPT_LOG_ROUNDS < 10 and not testing:
             raise ConfigError("BCRYPT_LOG_ROUNDS: below 10, stolen hashes are cracked too fast. For example: 12")
         return config

@@ -11,6 +11,7 @@ from models import User
 from .auth import WRONG_LOGIN
 from .errors import Forbidden, Unauthorized
 from .limits import account_key, failures_counted
+from .metrics import login_counted
 from .slots import slot
 
 
@@ -40,7 +41,7 @@ def is_password_of(user: User | None, password: str) -> bool:
 def authenticate(password: str, username: str | None = None, email: str | None = None) -> User:
     """The user with this name or address and password. Raises `Unauthorized`, or `TooManyRequests` after many tries."""
     user = User.named(username, email)
-    with failures_counted("login", account_key(user, email or username or "")):
+    with login_counted(), failures_counted("login", account_key(user, email or username or "")):
         if not is_password_of(user, password) or user is None:
             raise Unauthorized(WRONG_LOGIN)
     return user

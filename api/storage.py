@@ -19,6 +19,7 @@ from models import Picture
 from models.locks import alone_in
 
 from .default_picture import draw_default
+from .metrics import picture_timed
 from .pictures import Rendering, render
 from .slots import slot, upload_slot
 
@@ -148,7 +149,7 @@ def pictures() -> PictureStore:
 def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture]:
     """Keep this picture, or without one the default of this name, if the block succeeds."""
     if rendering is None:
-        with slot():
+        with slot(), picture_timed("default"):
             drawn = draw_default(username)
     with pictures().kept(rendering or drawn, is_default=rendering is None) as picture:
         yield picture
@@ -158,5 +159,5 @@ def render_in_slot(stream: BinaryIO) -> Rendering:
     """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
     folder = pictures().folder
     folder.mkdir(parents=True, exist_ok=True)
-    with upload_slot(), alone_in(folder), slot():
+    with upload_slot(), alone_in(folder), slot(), picture_timed("upload"):
         return render(stream)
