@@ -14,6 +14,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
 
 from .errors import BadRequest, Invalid, UnsupportedMediaType
+from .slots import body_slot
 
 KIB = 1024
 MAX_BODY = 64 * KIB
@@ -69,7 +70,8 @@ def init_app(app: Flask) -> None:
 def read_body(takes_file: bool) -> Sent:
     """The fields of the body, by its content type. `takes_file` allows a multipart form with a file.
 
-    Raises `BadRequest` (400) for what can't be read, 413, 415, and `Invalid` (422) for JSON that is no object.
+    Raises `BadRequest` (400) for what can't be read, 413, 415, `Invalid` (422) for JSON that is no object, and
+    `Unavailable` (503) where too many are slow with theirs.
     """
     kind = request.mimetype
     if kind and kind not in (FORM, MULTIPART) and not request.is_json:
@@ -78,7 +80,8 @@ def read_body(takes_file: bool) -> Sent:
     # At its limit, Werkzeug cuts a chunked body off without a word. One byte more shows that there was more.
     request.max_content_length = limit + 1
     is_form = kind in (FORM, MULTIPART)
-    sent: Any = sent_values() if is_form else request.get_data(cache=False)
+    with body_slot():
+        sent: Any = sent_values() if is_form else request.get_data(cache=False)
     if request.stream.tell() > limit:
         raise RequestEntityTooLarge
     if is_form:

@@ -15,6 +15,9 @@ from .errors import Unavailable
 THREADS = 128
 # How many may wait for each kind of heavy work: a crowd of 40 at once is served, and threads are left for the reads.
 QUEUE = 40
+# How many threads may read bodies. Granian hands a request to a thread when its head is there, so a client that is slow
+# with its body holds that thread to the end, without a limit of time. The other threads are left for all else.
+READERS = THREADS * 3 // 4
 
 
 class Slots:
@@ -28,7 +31,7 @@ class Slots:
     def taken(self) -> Iterator[None]:
         """Hold a place for the block. Raises `Unavailable` where the queue is full."""
         if not self.room.acquire(blocking=False):
-            raise Unavailable("The server is busy with other logins and pictures. Try again in a moment")
+            raise Unavailable("The server is busy with what others send. Try again in a moment")
         try:
             with self.places:
                 yield
@@ -42,6 +45,7 @@ def init_app(app: Flask) -> None:
     app.extensions["slots"] = Slots(places, QUEUE)
     # Uploads are read one at a time on a machine. Those that wait for it must not keep a place from the logins.
     app.extensions["upload_slots"] = Slots(1, QUEUE)
+    app.extensions["body_slots"] = Slots(READERS, queue=0)
 
 
 def slot() -> AbstractContextManager[None]:
@@ -52,3 +56,8 @@ def slot() -> AbstractContextManager[None]:
 def upload_slot() -> AbstractContextManager[None]:
     """The place of this application for reading an upload, for a `with` block."""
     return current_app.extensions["upload_slots"].taken()
+
+
+def body_slot() -> AbstractContextManager[None]:
+    """A place of this application for reading a body, for a `with` block. Nobody waits for one."""
+    return current_app.extensions["body_slots"].taken()

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import requests
 
+from api.slots import READERS
 from models.postgres import QUEUE, TIMEOUT
 
 from .factories import PASSWORD, refusal
@@ -344,3 +345,19 @@ def test_sixty_slow_clients_stop_nobody_else(make_server: Callable[..., Server],
                 assert log_in(server).status_code == 200, name
                 assert add_dog(server, cookies).status_code == 201, name
                 assert len(slow.waiting()) == 60, f"the slow {name} were answered: {slow.statuses()}"
+
+
+@pytest.mark.parametrize("kind", ["logins", "pictures"])
+def test_of_three_hundred_slow_bodies_those_too_many_get_503_and_what_has_none_is_answered(
+    make_server: Callable[..., Server], kind: str
+) -> None:
+    with make_server(WEB_CONCURRENCY="1") as server:
+        cookies = register(server)
+        with SlowClients(server, 300, slow_parts(cookies)[kind]) as slow:
+            until(lambda: len(slow.waiting()) <= READERS, 60, "503 for those that are too many")
+            for _ in range(20):
+                assert list_dogs(server).status_code == 200
+                assert profile(server, cookies).status_code == 200
+            assert_unavailable(log_in(server))
+            assert slow.statuses() == {503: 300 - READERS}
+        until(lambda: log_in(server).status_code == 200, 30, "a login, when they are gone")
