@@ -326,7 +326,7 @@ def slow_parts(cookies: dict[str, str]) -> dict[str, bytes]:
     body = 'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"'
     parts = {
         "logins": f"POST /user/login HTTP/1.1\r\nHost: localhost\r\n{body}",
-        "dogs of one who is logged in": f"POST /api/v1/dogs HTTP/1.1\r\nHost: localhost\r\n{cookie}{body}",
+        "dogs": f"POST /api/v1/dogs HTTP/1.1\r\nHost: localhost\r\n{cookie}{body}",
         "pictures": f"PUT /user/picture HTTP/1.1\r\nHost: localhost\r\n{cookie}{form}{file}",
         "headers": "GET /api/v1/dogs HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
     }
