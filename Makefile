@@ -13,6 +13,7 @@ make run           starts the server. Settings go along: make run PORT=9000
 make client        serves the React client from its sources, at http://localhost:3000.
 make test          runs all tests and shows what they cover. Some of them: make test ARGS="-k name"
 make lint          checks style, format and types.
+make cluster       starts two servers behind nginx and shows that they are one. To end then: make cluster ARGS=--check
 make bench         measures how fast the server is. Options go along: make bench ARGS="--help"
 make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
 make lock          writes requirements.txt and requirements-dev.txt anew, with the newest versions.
@@ -37,7 +38,7 @@ client: client/node_modules/.ready
 	@exec $(NPM) run dev
 
 .PHONY: test
-test: dev-packages browser $(if $(NODE),client/dist/index.html,without-client)
+test: dev-packages browser services $(if $(NODE),client/dist/index.html,without-client)
 	.venv/bin/python -m pytest $(or $(ARGS),--cov)
 	$(if $(NODE),$(NPM) test)
 
@@ -52,6 +53,10 @@ lint-client: client/node_modules/.ready client/openapi.json
 	$(NPM) run lint
 	$(NPM) run typecheck
 	$(NPM) run types -- --check
+
+.PHONY: cluster
+cluster: dev-packages services
+	@exec .venv/bin/python -m tests.machines $(ARGS)
 
 .PHONY: bench
 bench: dev-packages
@@ -107,6 +112,22 @@ browser:
 	fi; \
 	$(call apt-install,$$missing)
 
+# Two servers are tested behind nginx, whose certificate openssl makes, and count in Redis.
+.PHONY: services
+services:
+	@command -v apt-get >/dev/null || exit 0; \
+	missing=; \
+	PATH="$$PATH:/usr/sbin"; \
+	command -v nginx >/dev/null || missing="$$missing nginx-light"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "What runs two servers is left out. To have it too, run this: sudo apt install$$missing" >&2; \
+		exit 0; \
+	fi; \
+	$(call apt-install,$$missing)
+
 .PHONY: packages dev-packages
 packages:
 	$(call install,requirements.txt)
@@ -149,8 +170,15 @@ define install-venv
 	$(call apt-install,$$package)
 endef
 
+# What is installed for the tests is not started as a service: Debian asks policy-rc.d, and 101 is no.
 define apt-install
 	echo "Installing $(1)."; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap "rm -f $$policy" EXIT; \
+		printf '#!/bin/sh\nexit 101\n' >$$policy; \
+		chmod +x $$policy; \
+	fi; \
 	apt-get update -qq; \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1) >/dev/null
 endef
