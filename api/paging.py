@@ -33,17 +33,21 @@ class Page:
         return f"{current_app.config['PUBLIC_URL']}{request.path}?{urlencode(query)}"
 
 
-def paginate(rows: peewee.ModelSelect[Any], sorts: dict[str, Any], query: dict[str, Any]) -> Page:
+def paginate(rows: peewee.ModelSelect[Any], columns: dict[str, Any], query: dict[str, Any]) -> Page:
     """The page of `rows` that the query asks for by `sort`, `limit` and `cursor`.
 
-    `sorts` maps the names that `sort` may have to columns; rows with equal values follow by their id, which makes
-    every order a total one. Raises `ValidationError` for a cursor that was not given out for this very list.
+    `columns` maps the names that `sort` may have to columns, and those of the filters; rows with equal values follow
+    by their id, which makes every order a total one. Raises `ValidationError` for a cursor that was not given out for
+    this very list.
     """
     limit = query["limit"]
-    column = sorts[query["sort"].lstrip("-")]
-    signer = cursor_signer(query)
+    column = columns[query["sort"].lstrip("-")]
+    if column is columns["id"]:
+        # All rows are equal in what they are filtered by, and its index knows them in the order of their ids.
+        column = next((columns[name] for name, value in query.items() if value and name in columns), column)
+    signer = cursor_signer(query, column)
     place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
-    found = rows_after(rows, column, sorts["id"], place, query["sort"].startswith("-"), limit + 1)
+    found = rows_after(rows, column, columns["id"], place, query["sort"].startswith("-"), limit + 1)
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)
 
@@ -71,16 +75,16 @@ def rows_after(
     return found
 
 
-def cursor_signer(query: dict[str, Any]) -> URLSafeSerializer:
+def cursor_signer(query: dict[str, Any], column: Any) -> URLSafeSerializer:
     """What signs the cursors of this list: another sort or filter makes another signature."""
     this_list = {name: value for name, value in query.items() if name not in ("limit", "cursor")}
-    salt = orjson.dumps([request.path.rstrip("/"), this_list], option=orjson.OPT_SORT_KEYS)
+    salt = orjson.dumps([request.path.rstrip("/"), column.name, this_list], option=orjson.OPT_SORT_KEYS)
     return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=salt, serializer=orjson)
 
 
 def write_cursor(signer: URLSafeSerializer, row: Any, column: Any) -> str:
     """The place of this row in the list."""
-    value = column.db_value(getattr(row, column.name))
+    value = column.db_value(row.__data__[column.name])
     signed: Any = signer.dumps([value, row.id])
     return signed.decode()
 

@@ -57,7 +57,7 @@ class Dog(Model):
         """The dogs with `q` in a text and with these texts and this `user_id`, all without regard to case."""
         query = cls.select()
         for name, value in equal.items():
-            query = query.where(cls.user == value if name == "user_id" else KEYS[name] == fold(value))
+            query = query.where(is_equal(cls.user, value) if name == "user_id" else is_equal(KEYS[name], fold(value)))
         if q:
             part = fold(q)
             query = query.where(
@@ -95,6 +95,15 @@ class Dog(Model):
 
 
 KEYS = {"name": Dog.name_key, "owner": Dog.owner_key, "breed": Dog.breed_key}
+
+
+def is_equal(column: Any, value: Any) -> Any:
+    """The condition that a column has this value, for a list that goes by the column and the id.
+
+    PostgreSQL would take an equality for a reason to go by the ids alone, past all rows that do not fit.
+    """
+    is_sqlite = isinstance(column.model._meta.database.obj, peewee.SqliteDatabase)
+    return column == value if is_sqlite else column.between(value, value)
 
 
 def with_keys(fields: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models import Dog
+from models.dog import is_equal
 from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 
 from ..auth import require_login, require_owner
@@ -12,6 +13,7 @@ from .base import Resource, gives, takes
 
 COLUMNS = (Dog.id, Dog.name_key, Dog.breed_key, Dog.owner_key, Dog.created_at)
 SORTS = dict(zip(SORT_NAMES, COLUMNS, strict=True))
+OWNERS = {"user_id": Dog.user, "mine": Dog.user}
 
 
 class DogList(Resource):
@@ -31,8 +33,8 @@ class DogList(Resource):
         dogs = Dog.search(**filters)
         if query["mine"]:
             query["mine"] = require_login().id  # whose list it is, for the cursor too
-            dogs = dogs.where(Dog.user == query["mine"])
-        return paginate(dogs, SORTS, query)
+            dogs = dogs.where(is_equal(Dog.user, query["mine"]))
+        return paginate(dogs, SORTS | OWNERS, query)
 
     @gives(DogSchema, 201)
     @takes(NewDogSchema)
