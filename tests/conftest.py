@@ -21,8 +21,8 @@ from .described import DescribedClient, Description
 from .factories import register, sqlite_file
 from .server import Server
 
-# The fixtures of PostgreSQL, of the browser, of the React client and of the documents.
-pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents"]
+# The fixtures of PostgreSQL, of the browser, of the React client, of the documents and of Redis.
+pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis"]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
