@@ -30,4 +30,4 @@ class Stale(Exception):
 
 def sqlstate(error: peewee.PeeweeException) -> str | None:
     """PostgreSQL's code of an error (its manual, appendix A), or None where it comes from elsewhere."""
-    return getattr(error.args[0], "sqlstate", None) if error.args else None
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

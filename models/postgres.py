@@ -53,8 +53,12 @@ class Postgres(peewee.PostgresqlDatabase):
     _state: Any  # what peewee keeps for each thread
 
     def __init__(self, database: str, size: int = 20, **parameters: Any) -> None:
-        """Nothing is opened yet. `parameters` are those of libpq (PostgreSQL's manual, section 34.1.2)."""
-        super().__init__(database, prefer_psycopg3=True, **{**OPTIONS, **parameters})
+        """Nothing is opened yet. `parameters` are those of libpq (PostgreSQL's manual, section 34.1.2).
+
+        Its `options` are added to ours, and count where both name the same.
+        """
+        options = " ".join(part["options"] for part in (OPTIONS, parameters) if "options" in part)
+        super().__init__(database, prefer_psycopg3=True, **{**OPTIONS, **parameters, "options": options})
         self._lock = nullcontext()  # each thread has its own state, so there is nothing to guard
         self.size = size
         self.start_anew()
