@@ -54,7 +54,7 @@ def serve() -> None:
     metrics = metrics_server(address) if app.config["METRICS_PORT"] else None
     database.close()  # the workers open their own
     give_memory_back()
-    os.register_at_fork(after_in_child=stop_when_told)
+    os.register_at_fork(before=hold_stop, after_in_parent=release_stop, after_in_child=stop_when_told)
     server = Granian(
         "run:app",
         address=address,
@@ -67,6 +67,7 @@ def serve() -> None:
         websockets=False,
         log_enabled=False,
     )
+    server.on_startup(hear_granian)
     if metrics:
         # Granian calls the one when it takes signals and has no workers yet, the other when it has none any more.
         server.on_startup(metrics.start)
@@ -74,6 +75,16 @@ def serve() -> None:
     print(f"Kennel answers at {app.config['PUBLIC_URL']} and listens on {address}, port {port}.", flush=True)
     print("Stop it with Ctrl-C.", flush=True)
     server.serve()
+
+
+def hold_stop() -> None:
+    """Let a SIGTERM wait while a worker is being forked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def release_stop() -> None:
+    """Take a SIGTERM again, and one that has waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def stop_when_told() -> None:
@@ -84,6 +95,18 @@ def stop_when_told() -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    release_stop()
+
+
+def hear_granian() -> None:
+    """Log what granian warns of in this process: a worker that has ended by itself, or that had to be killed.
+
+    Not in the workers, where it would quote the text of an exception.
+    """
+    granian = logging.getLogger("_granian")
+    granian.handlers = []
+    granian.propagate = True
+    granian.setLevel(logging.WARNING)
 
 
 def give_memory_back() -> None:

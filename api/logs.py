@@ -1,4 +1,4 @@
-"""The log: one line a request, to standard error, as text or JSON.
+"""The log: one line a request, to standard error, as text or JSON. What libraries warn of goes there too.
 
 It never holds a password, token, cookie or e-mail, unless `LOG_LEVEL` is `debug`, which quotes exceptions in full.
 """
@@ -30,12 +30,21 @@ def init_app(app: Flask) -> None:
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Give our log one handler that writes in this format."""
+    """Give our log one handler that writes in this format, and what libraries warn of the same one.
+
+    Else Python would print that as it comes, and not as JSON. At no level do libraries tell more: a line of theirs may
+    hold a query and its values.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     log.handlers = [handler]
     log.setLevel(level.upper())
     log.propagate = False
+    root = logging.getLogger()
+    others = [other for other in root.handlers if not isinstance(other.formatter, JsonFormatter | TextFormatter)]
+    root.handlers = [*others, handler]
+    root.setLevel(max(logging.WARNING, log.level))
+    logging.captureWarnings(True)
 
 
 def note_start() -> None:
@@ -62,6 +71,8 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a line says."""
     facts = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
     facts |= {"level": record.levelname.lower(), "message": record.getMessage(), **getattr(record, "facts", {})}
+    if record.name != log.name:
+        facts["logger"] = record.name
     if has_request_context() and "request_id" in g:
         facts["request_id"] = g.request_id
     if record.exc_info:

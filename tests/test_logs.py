@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import os
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
@@ -18,6 +24,7 @@ from api.resources.base import Resource, takes
 from api.routes import KennelApi
 
 from .factories import PASSWORD, add_dog, bearer, log_lines, register
+from .server import Server
 
 MakeApp = Callable[..., Flask]
 FACTS = {"time", "level", "method", "route", "status", "ms", "user", "request_id"}
@@ -151,6 +158,65 @@ def test_a_second_application_does_not_write_each_line_twice(make_app: MakeApp) 
     client.get("/health/live")
 
     assert len(parsed(log)) == 1
+
+
+# What others say
+
+
+@pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "obstore", "py.warnings"])
+def test_what_a_library_warns_of_is_a_line_too(make_app: MakeApp, name: str) -> None:
+    make_app(LOG_FORMAT="json")
+    make_app(LOG_FORMAT="json")  # a second application does not write it twice
+    log = log_lines()
+
+    logging.getLogger(name).info("This is of no use to anybody: SELECT 'swordfish'")
+    logging.getLogger(name).warning("error connecting in %r: %s", "pool-1", "connection refused")
+
+    (line,) = parsed(log)
+    assert line["logger"] == name
+    assert (line["level"], line["message"]) == ("warning", "error connecting in 'pool-1': connection refused")
+
+
+def test_a_library_says_no_more_at_the_level_debug(make_app: MakeApp) -> None:
+    client = make_app(LOG_FORMAT="json", LOG_LEVEL="debug").test_client()
+    log = log_lines()
+
+    client.post("/user/login", json={"username": "Anna", "password": PASSWORD})
+
+    assert [line["route"] for line in parsed(log)] == ["/user/login"]
+
+
+def test_the_text_of_a_librarys_exception_is_not_quoted(make_app: MakeApp) -> None:
+    make_app(LOG_FORMAT="json")
+    log = log_lines()
+
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        logging.getLogger("psycopg").exception("It broke")
+
+    (line,) = parsed(log)
+    assert "ValueError" in line["exception"]
+    assert SECRET not in log.getvalue()
+
+
+def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server: Callable[..., Server]) -> None:
+    server = make_server(LOG_FORMAT="json").start()
+    process = server.process
+    assert process
+    requests.get(f"{server.url}/user/1", timeout=30)
+    worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+
+    os.kill(int(worker), signal.SIGKILL)
+    while "Unexpected exit" not in server.output():
+        time.sleep(0.02)  # another process: there is no event to wait for
+    assert server.stop() == 0
+
+    greeting = ("Applied ", "Kennel answers at ", "Stop it with Ctrl-C.")  # to standard output
+    lines = [json.loads(line) for line in server.output().splitlines() if not line.startswith(greeting)]
+    (death,) = [line for line in lines if "logger" in line]
+    assert (death["level"], death["message"]) == ("error", "Unexpected exit from worker-1")
+    assert any(line.get("route") == "/user/<id:user_id>" for line in lines)
 
 
 # What is never in it
