@@ -1,6 +1,6 @@
 """Rows and their rules. Nothing here knows of requests, schemas or status codes."""
 
-from .base import atomic, connect, database, disconnect
+from .base import atomic, connect, database, disconnect, is_equal
 from .dog import Dog
 from .errors import Conflict, Ended, NotFound, Stale
 from .rate_limit import RateLimit
@@ -11,5 +11,5 @@ MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [
     "MODELS", "Conflict", "Dog", "Ended", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
-    "atomic", "connect", "database", "disconnect",
+    "atomic", "connect", "database", "disconnect", "is_equal",
 ]  # fmt: skip

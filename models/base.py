@@ -89,6 +89,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def is_equal(column: Any, value: Any) -> Any:
+    """The condition that a column has this value, for a list that goes by the column and the id.
+
+    PostgreSQL would take an equality for a reason to go by the ids alone, past all rows that do not fit.
+    """
+    is_sqlite = isinstance(column.model._meta.database.obj, peewee.SqliteDatabase)
+    return column == value if is_sqlite else column.between(value, value)
+
+
 class MomentField(peewee.DateTimeField):
     """A moment in UTC. SQLite keeps it as a text of fixed length, so that the order of texts is the order of time."""
 

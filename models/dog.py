@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 
-from .base import Model, MomentField, now
+from .base import Model, MomentField, is_equal, now
 from .errors import NotFound, Stale
 from .text import fold
 from .user import User
@@ -95,15 +95,6 @@ class Dog(Model):
 
 
 KEYS = {"name": Dog.name_key, "owner": Dog.owner_key, "breed": Dog.breed_key}
-
-
-def is_equal(column: Any, value: Any) -> Any:
-    """The condition that a column has this value, for a list that goes by the column and the id.
-
-    PostgreSQL would take an equality for a reason to go by the ids alone, past all rows that do not fit.
-    """
-    is_sqlite = isinstance(column.model._meta.database.obj, peewee.SqliteDatabase)
-    return column == value if is_sqlite else column.between(value, value)
 
 
 def with_keys(fields: dict[str, str]) -> dict[str, str]:

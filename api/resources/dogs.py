@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from models import Dog
-from models.dog import is_equal
+from models import Dog, is_equal
 from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 
 from ..auth import require_login, require_owner
