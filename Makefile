@@ -39,7 +39,7 @@ client: client/node_modules/.ready
 
 .PHONY: test
 test: dev-packages browser services $(if $(NODE),client/dist/index.html,without-client)
-	.venv/bin/python -m pytest $(or $(ARGS),--cov)
+	.venv/bin/python -m pytest $(or $(ARGS),--numprocesses=logical --cov)
 	$(if $(NODE),$(NPM) test)
 
 .PHONY: lint
