@@ -11,11 +11,11 @@ from functools import wraps
 from typing import Any, Self
 
 import peewee
-from playhouse.db_url import connect as sqlite_from_url
 from playhouse.db_url import parse
 
 from .errors import NotFound
 from .postgres import Postgres, again
+from .sqlite import Sqlite
 
 database = peewee.DatabaseProxy()
 
@@ -46,7 +46,7 @@ def database_of(url: str, pool_size: int = 20) -> peewee.Database:
     """The database of this URL, for who moves rows between two. Raises as `connect` does."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
-        return sqlite_from_url(url, **SQLITE)
+        return Sqlite(**{**parse(url), **SQLITE})
     if scheme not in ("postgresql", "postgres"):
         raise ValueError("there is no driver for it")
     parts = parse(url, unquote_user=True, unquote_password=True)
