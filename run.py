@@ -19,7 +19,7 @@ from api.config import ConfigError
 from api.doctor import explain_refusals
 from api.metrics import MetricsServer
 from api.slots import THREADS
-from models import database, migrations
+from models import database, disconnect, migrations
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # How long a request in flight may take to end when the server is told to stop, in seconds.
@@ -41,7 +41,8 @@ def main() -> None:
     try:
         applied = migrations.upgrade(database.obj)
     except (peewee.DatabaseError, OSError, TypeError) as error:
-        sys.exit(f"DATABASE_URL: the database can't be used ({error}). For example: sqlite:///dogs.sqlite")
+        reason = " ".join(str(error).split())  # PostgreSQL's reasons have several lines
+        sys.exit(f"DATABASE_URL: the database can't be used ({reason}). For example: sqlite:///dogs.sqlite")
     for name in applied:
         print(f"Applied {name} to the database.", flush=True)
     serve_dev() if dev else serve()
@@ -52,7 +53,7 @@ def serve() -> None:
     host, port = app.config["HOST"], app.config["PORT"]
     address = free_address(host, port)
     metrics = metrics_server(address) if app.config["METRICS_PORT"] else None
-    database.close()  # the workers open their own
+    disconnect()  # the workers open their own
     give_memory_back()
     os.register_at_fork(before=hold_stop, after_in_parent=release_stop, after_in_child=stop_when_told)
     server = Granian(
