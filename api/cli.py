@@ -1,7 +1,8 @@
-"""Commands: `flask --app run db upgrade|status`, `flask --app run uploads prune` and `flask --app run doctor`."""
+"""Commands: `flask --app run db upgrade|status`, `flask --app run uploads prune|move` and `flask --app run doctor`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +13,10 @@ from flask.cli import AppGroup, with_appcontext
 
 from models import User, database, migrations
 
-from .config import origin
+from .config import origin, uploads_url
 from .examine import examine
-from .storage import ABANDONED_SECONDS, pictures
+from .outages import PicturesUnavailable, StorageFull, reason
+from .storage import ABANDONED_SECONDS, pictures, store_of
 
 db = AppGroup("db", help="The schema of the database.")
 uploads = AppGroup("uploads", help="The files of the pictures.")
@@ -28,6 +30,15 @@ def told_in_one_line(*outages: type[Exception]) -> Iterator[None]:
     except outages as error:
         reason = " ".join(str(error).split())  # PostgreSQL's reasons have several lines
         raise click.ClickException(f"DATABASE_URL: the database can't be used ({reason}).") from error
+
+
+@contextmanager
+def pictures_told_in_one_line() -> Iterator[None]:
+    """Stop the command with one line where the pictures can't be read or stored."""
+    try:
+        yield
+    except (PicturesUnavailable, StorageFull) as error:
+        raise click.ClickException(f"The pictures can't be used ({reason(error) or error}).") from error
 
 
 def init_app(app: Flask) -> None:
@@ -66,10 +77,46 @@ def status() -> None:
     help="Leave younger files alone: the account they belong to may be in the making.",
 )  # fmt: skip
 @told_in_one_line(peewee.DatabaseError)
+@pictures_told_in_one_line()
 def prune(older_than: int) -> None:
     """Remove the picture files that no account names, such as a crash leaves behind."""
     removed = pictures().prune(User.all_picture_files(), older_than)
     click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
+
+
+def uploads_place(_: click.Context, option: click.Parameter, text: str) -> str:
+    """A place for pictures, as `UPLOADS_URL` takes it."""
+    try:
+        url = uploads_url(text)
+        store_of(url)
+    except ValueError as error:
+        raise click.ClickException(f"{option.opts[0]}: {error}.") from None
+    return url
+
+
+@uploads.command("move")
+@click.option(
+    "--to", "url", required=True, metavar="URL", callback=uploads_place,
+    help="A folder, or s3://bucket/prefix, as UPLOADS_URL takes it.",
+)  # fmt: skip
+@told_in_one_line(peewee.DatabaseError)
+@pictures_told_in_one_line()
+def move(url: str) -> None:
+    """Copy the pictures of all accounts to another place. Nothing is removed. May be run again to go on."""
+    source, here, to = current_app.config["UPLOADS_URL"], pictures(), store_of(url)
+    if url == source:
+        raise click.ClickException("--to: the pictures are there already.")
+    done = Counter[bool | None]()
+    number = sum(1 for _ in User.all_picture_files())
+    with click.progressbar(User.all_picture_files(), length=number, label="Copying") as names:
+        for name in names:
+            done[copied := here.copy(name, to)] += 1
+            if copied is None:
+                click.echo(f"{name} is missing in {source}.", err=True)
+    click.echo(f"Copied {done[True]}, {done[False]} were there already, {done[None]} are missing.")
+    click.echo(f"To use them, set UPLOADS_URL={url} and start the server anew. Nothing was removed.")
+    if done[None]:
+        raise SystemExit(1)
 
 
 def page_or_server(_: click.Context, option: click.Parameter, text: str | None) -> str | None:

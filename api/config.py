@@ -103,9 +103,12 @@ def database_url(text: str) -> str:
 
 
 def uploads_url(text: str) -> str:
-    """A check: a folder. A relative one is taken from the project's folder."""
-    if "://" in text:
-        raise ValueError("it must be a folder; other stores are not supported yet")
+    """A check: a folder, or `s3://bucket/prefix`. A relative folder is taken from the project's folder."""
+    if "://" in text or text.startswith("s3:"):
+        text = text.removesuffix("/")
+        if not re.fullmatch(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", text):
+            raise ValueError("it must be a folder, or s3:// and the name of a bucket, with a prefix if you like")
+        return text
     folder = ROOT / text
     if folder.exists() and not folder.is_dir():
         raise ValueError("there is something of this name that is no folder")
@@ -143,7 +146,14 @@ class Config:
     DATABASE_POOL_SIZE: int = setting(
         "20", whole(1, 1000), "How many connections to PostgreSQL a worker process opens at most."
     )
-    UPLOADS_URL: str = setting("uploads", uploads_url, "The folder that the pictures are kept in.")
+    UPLOADS_URL: str = setting(
+        "uploads",
+        uploads_url,
+        "Where the pictures are kept: a folder, or `s3://bucket/prefix` with the usual `AWS_` variables.",
+    )
+    UPLOADS_REDIRECT: bool = setting(
+        "false", boolean, "Send browsers to the S3 store by a signed URL, instead of passing pictures through."
+    )
     SECRET_KEY: str = setting(
         "", secret, "Signs the cookies. Made once and kept in `instance/secret_key` when not set.",
         example="the output of: python -c 'import secrets; print(secrets.token_hex(32))'",
@@ -194,12 +204,7 @@ class Config:
         names = {item.name for item in fields(cls)} - {"TESTING"}
         for name in overrides.keys() - names:
             raise ConfigError(f"{name}: there is no such setting")
-        try:
-            given = {**dotenv_values(ROOT / ".env"), **os.environ, **overrides}
-        except UnicodeDecodeError:
-            raise ConfigError(
-                ".env: it must be a text in UTF-8, with a line such as PORT=8000 for each setting"
-            ) from None
+        given = {**environment(), **overrides}
         values = {
             item.name: read(item.name, given.get(item.name), item.default, item.metadata)
             for item in fields(cls)
@@ -216,6 +221,11 @@ class Config:
             )
         if config.METRICS_PORT == config.PORT:
             raise ConfigError("METRICS_PORT: the API has this port; name another one. For example: 9464")
+        if config.UPLOADS_REDIRECT and not config.UPLOADS_URL.startswith("s3://"):
+            raise ConfigError(
+                "UPLOADS_REDIRECT: browsers can't be sent to a folder. "
+                "Set UPLOADS_URL to a bucket too, for example s3://bucket/prefix"
+            )
         if config.BCRYPT_LOG_ROUNDS < 10 and not testing:
             raise ConfigError("BCRYPT_LOG_ROUNDS: below 10, stolen hashes are cracked too fast. For example: 12")
         return config
@@ -224,6 +234,14 @@ class Config:
     def IS_HTTPS(self) -> bool:  # noqa: N802 - Flask's configuration takes names in capitals
         """Whether browsers reach this server over TLS."""
         return self.PUBLIC_URL.startswith("https:")
+
+
+def environment() -> dict[str, str | None]:
+    """The variables of `.env` and of the environment, which wins. Raises `ConfigError`."""
+    try:
+        return {**dotenv_values(ROOT / ".env"), **os.environ}
+    except UnicodeDecodeError:
+        raise ConfigError(".env: it must be a text in UTF-8, with a line such as PORT=8000 for each setting") from None
 
 
 def read(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> Any:

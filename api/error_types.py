@@ -151,8 +151,19 @@ for (const [field, messages] of Object.entries(error?.fields ?? {})) {
         ErrorType(
             "unavailable", 503, "Busy",
             "The server can't do this right now. Retry-After says in how many seconds to try again.",
-            "The database can't be reached, or many people are logging in at this moment.",
+            "The database or the place of the pictures can't be reached, or many people are logging in at this moment.",
             "http :8000/health/live", WAIT_FETCH,
+        ),
+        ErrorType(
+            "insufficient-storage", 507, "There is no room left",
+            "The server has no room to store what you sent, so nothing of it was kept.",
+            "The disk of the database or of the pictures is full. Reading goes on; whoever runs the server has to make "
+            "room, then it works again.",
+            "http :8000/api/v1/dogs    # reading goes on",
+            """const response = await fetch(url, options)
+if (response.status === 507) {
+  alert("The server is full. Please try again later.")
+}""",
         ),
     )
 }  # fmt: skip

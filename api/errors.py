@@ -17,6 +17,7 @@ from models import Conflict, Ended, NotFound, Stale
 
 from .envelope import JSON, PROBLEM, json_response
 from .error_types import ERROR_TYPES
+from .outages import NO_ROOM, PicturesUnavailable, StorageFull, is_full, reason
 
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 BY_STATUS = {kind.status: kind for kind in reversed(ERROR_TYPES.values())}
@@ -114,7 +115,8 @@ def answer(error: Exception) -> Response:
     slug, message, fields, headers = explain(error)
     kind = ERROR_TYPES[slug]
     if kind.status >= 500 and not isinstance(error, ApiError):
-        log.error("The request failed", exc_info=error)
+        because = reason(error)
+        log.error("The request failed%s", because and f" ({because})", exc_info=error)
     facts: dict[str, Any] = {"type": kind.path, "request_id": g.request_id}
     if fields:
         facts["fields"] = fields
@@ -149,6 +151,12 @@ def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mappi
             return http_error(error)
         case peewee.IntegrityError():
             return "conflict", "Something that this needs has just been deleted. Read it again", None, {}
+        case PicturesUnavailable():
+            return "unavailable", str(error), None, {"Retry-After": "5"}
+        case StorageFull():
+            return "insufficient-storage", str(error), None, {}
+        case peewee.DatabaseError() if is_full(error):
+            return "insufficient-storage", NO_ROOM, None, {}
         case peewee.OperationalError() | peewee.InterfaceError() | StorageError():
             return "unavailable", OUTAGE, None, {"Retry-After": "1"}
     return "internal", MESSAGES[500], None, {}

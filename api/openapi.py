@@ -35,8 +35,8 @@ Texts are trimmed before they are looked at.
 """
 TAGS = {"dogs": "Dogs.", "users": "Accounts and sessions.", "system": "Pictures, error pages and signs of life."}
 # What any call can meet: a query or body that can't be read, a wrong token, too large a body, an unknown parameter,
-# a bug, an outage.
-ALWAYS = {400, 401, 413, 422, 500, 503}
+# a bug, an outage, a full disk.
+ALWAYS = {400, 401, 413, 422, 500, 503, 507}
 # A status that a docstring names, as in "412 where it has changed".
 STATUS = re.compile(r"\b[345]\d\d\b")
 # Headers of answers. `X-Request-ID` is always there, others where a docstring names them or the status brings them.
@@ -44,11 +44,17 @@ HEADERS = {
     "X-Request-ID": "What the log of the server calls this request.",
     "ETag": "The version of what was sent (RFC 9110, section 8.8.3).",
     "Link": 'The URL of the next page, with `rel="next"`, where there is one (RFC 8288).',
-    "Location": "The URL of what was made.",
+    "Location": "The URL of what was made, or of where it is.",
     "Retry-After": "In how many seconds to try again.",
     "WWW-Authenticate": "`Bearer`: the kind of token that is taken in place of the cookie.",
 }
-STATUS_HEADERS = {304: ["ETag"], 401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+STATUS_HEADERS = {
+    302: ["Location"],
+    304: ["ETag"],
+    401: ["WWW-Authenticate"],
+    429: ["Retry-After"],
+    503: ["Retry-After"],
+}
 # Headers of calls, where a docstring names them.
 CONDITIONS = {
     "If-None-Match": "The `ETag` of what you have. It is not sent again while it is the same.",
@@ -129,6 +135,7 @@ def add_components(spec: APISpec, cookie: str) -> None:
     spec.components.schema("Problem", FAILURES[PROBLEM])
     for status in {kind.status for kind in ERROR_TYPES.values()}:
         spec.components.response(str(status), failure(status))
+    spec.components.response("302", {"description": "It is at another URL for now.", "headers": headers(302)})
     spec.components.response("304", {"description": "It is the one that you have.", "headers": headers(304)})
 
 

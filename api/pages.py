@@ -10,13 +10,14 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from .config import ROOT
 from .envelope import JSON
+from .storage import pictures
 
 INDEX = "index.html"
 # What the build writes where each answer needs a nonce of its own.
 NONCE = "__CSP_NONCE__"
-# `url` is where the pictures are, whatever name the page was opened by.
+# `url` is where the API is, whatever name the page was opened by, and `images` is where it and the pictures are.
 CLIENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob: {url}; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob: {images}; "
     "connect-src 'self' {url}; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
@@ -84,7 +85,9 @@ def index() -> Response:
     """The page of the client. Its script finds out by the address what to show."""
     nonce = secrets.token_urlsafe(16)
     page = (current_app.extensions["client"] / INDEX).read_text().replace(NONCE, nonce)
-    policy = CLIENT_POLICY.format(nonce=nonce, url=current_app.config["PUBLIC_URL"])
+    url = current_app.config["PUBLIC_URL"]
+    images = f"{url} {pictures().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
+    policy = CLIENT_POLICY.format(nonce=nonce, url=url, images=images)
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
 
 

@@ -1,15 +1,13 @@
-"""Where pictures are kept: a folder."""
+"""Where pictures are kept: in a folder, or in a bucket of a store that speaks S3."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from flask import Flask, current_app
@@ -18,8 +16,12 @@ from PIL import Image
 from models import Picture
 from models.locks import alone_in
 
+from .bucket import Bucket
+from .config import environment
 from .default_picture import draw_default
+from .folder import Folder
 from .metrics import picture_timed
+from .outages import PicturesUnavailable, failures_explained
 from .pictures import Rendering, render
 from .slots import slot, upload_slot
 
@@ -28,16 +30,21 @@ log = logging.getLogger("kennel")
 NAME = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
 # A file that no row names may belong to a request that is still under way; after this many seconds it does not.
 ABANDONED_SECONDS = 3600
+NOT_STORED = "Pictures can't be stored right now. Try again in a moment"
+NOT_READ = "This picture can't be read right now. Try again in a moment"
 
 
 class PictureStore:
-    """Pictures in a folder. A file is there whole or not at all, and under a name that was never used before."""
+    """Pictures in a folder or a bucket. A file is there whole or not at all, under a name that was never used before.
 
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
+    Where the place of the pictures fails, `PicturesUnavailable` is raised, and `StorageFull` where it has no room.
+    """
+
+    def __init__(self, files: Folder | Bucket) -> None:
+        self.files = files
 
     def save(self, rendering: Rendering, is_default: bool) -> Picture:
-        """Keep a picture, on disk for good when this returns."""
+        """Keep a picture, there for good when this returns."""
         picture = Picture(
             image=f"{secrets.token_hex(16)}.webp",
             width=rendering.width,
@@ -45,29 +52,16 @@ class PictureStore:
             has_double=rendering.double is not None,
             is_default=is_default,
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files = {picture.image: rendering.normal}
+        if picture.double and rendering.double:
+            files[picture.double] = rendering.double
         try:
-            self.write(picture.image, rendering.normal)
-            if picture.double and rendering.double:
-                self.write(picture.double, rendering.double)
-            sync(self.folder)
+            with failures_explained(NOT_STORED):
+                self.files.put(files)
         except BaseException:
             self.delete(picture)
             raise
         return picture
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file aside, and give it its name when it is whole."""
-        aside = self.folder / f".{name}"
-        try:
-            with open(aside, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.folder / name)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
 
     @contextmanager
     def kept(self, rendering: Rendering, is_default: bool = False) -> Iterator[Picture]:
@@ -83,51 +77,71 @@ class PictureStore:
         """The content of a picture's file, or None where there is none of this name."""
         if not NAME.fullmatch(name):
             return None
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
+        with failures_explained(NOT_READ):
+            return self.files.get(name)
+
+    def link(self, name: str, method: str) -> str | None:
+        """A URL for this method that a picture's file can be read by for a while, or None where there is none."""
+        if not NAME.fullmatch(name) or isinstance(self.files, Folder):
             return None
+        with failures_explained(NOT_READ):
+            return self.files.signed(name, method)
+
+    @property
+    def origin(self) -> str:
+        """The origin that `link` leads to, as browsers write it; a folder has none."""
+        return "" if isinstance(self.files, Folder) else self.files.origin
 
     def delete(self, picture: Picture | None) -> None:
         """Remove a picture's files, where there is one. What can't be removed now is left to `prune`.
 
         No row names them any more, so this is no reason to fail.
         """
-        for name in picture.files if picture else ():
+        if picture:
             try:
-                (self.folder / name).unlink(missing_ok=True)
+                self.files.remove(picture.files)
             except OSError as error:
                 log.warning("A picture's file could not be removed (%s)", error.strerror)
 
     def check(self) -> None:
         """Keep a file and remove it again. Raises what stands in the way; what a crash leaves of it, `prune` sweeps."""
         name = f"{secrets.token_hex(16)}.webp"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.write(name, b"A check whether pictures can be stored.")
-        (self.folder / name).unlink()
+        self.files.put({name: b"A check whether pictures can be stored."})
+        self.files.remove([name])
 
     def prune(self, named: Iterable[str], older_than: float = ABANDONED_SECONDS) -> list[str]:
         """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
         keep = set(named)
-        removed = []
-        for path in sorted(self.folder.glob("*.webp")):
-            ours = NAME.fullmatch(path.name.removeprefix("."))
-            if not ours or path.name in keep or not path.is_file():
-                continue
-            with suppress(FileNotFoundError):  # somebody else was faster
-                if path.stat().st_mtime <= time.time() - older_than:
-                    path.unlink()
-                    removed.append(path.name)
-        return removed
+        oldest = time.time() - older_than
+        with failures_explained(NOT_READ):
+            useless = [
+                name
+                for name, written in self.files.listed()
+                # What a crash leaves of writing a file begins with a dot.
+                if NAME.fullmatch(name.removeprefix(".")) and name not in keep and written <= oldest
+            ]
+            if useless:
+                self.files.remove(useless)
+        return sorted(useless)
+
+    def copy(self, name: str, to: PictureStore) -> bool | None:
+        """Copy a file, and read it back. False where it is there already, None where there is none to copy.
+
+        Raises `PicturesUnavailable` also where what is read back is something else.
+        """
+        content = self.open(name)
+        if content is None or to.open(name) == content:
+            return None if content is None else False
+        with failures_explained(NOT_STORED):
+            to.files.put({name: content})
+        if to.open(name) != content:
+            raise PicturesUnavailable(f"{name} is not the same when it is read back")
+        return True
 
 
-def sync(folder: Path) -> None:
-    """Bring a folder's names to the disk, as `fsync` of a file does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def store_of(url: str) -> PictureStore:
+    """The store of this URL, as `UPLOADS_URL` takes it. Opens nothing. Raises `ConfigError`."""
+    return PictureStore(Bucket(url, environment()) if url.startswith("s3://") else Folder(url))
 
 
 def init_app(app: Flask) -> None:
@@ -137,7 +151,7 @@ def init_app(app: Flask) -> None:
     warning can't be caught in one thread alone.
     """
     Image.MAX_IMAGE_PIXELS = None
-    app.extensions["pictures"] = PictureStore(app.config["UPLOADS_URL"])
+    app.extensions["pictures"] = store_of(app.config["UPLOADS_URL"])
 
 
 def pictures() -> PictureStore:
@@ -157,7 +171,7 @@ def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture
 
 def render_in_slot(stream: BinaryIO) -> Rendering:
     """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
-    folder = pictures().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with upload_slot(), alone_in(folder), slot(), picture_timed("upload"):
+    with failures_explained(NOT_STORED):
+        place = pictures().files.place
+    with upload_slot(), alone_in(place), slot(), picture_timed("upload"):
         return render(stream)

@@ -21,8 +21,8 @@ from .described import DescribedClient, Description
 from .factories import register, sqlite_file
 from .server import Server
 
-# The fixtures of PostgreSQL, of the browser, of the React client, of the documents and of Redis.
-pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis"]
+# The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis and of S3.
+pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis", "tests.s3"]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

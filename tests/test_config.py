@@ -52,6 +52,7 @@ DEFAULTS = {
     "DATABASE_URL": "sqlite:///{root}/dogs.sqlite",
     "DATABASE_POOL_SIZE": 20,
     "UPLOADS_URL": "{root}/uploads",
+    "UPLOADS_REDIRECT": False,
     "CORS_ORIGINS": ("http://localhost:3000", "http://localhost:5173"),
     "PUBLIC_URL": "http://localhost:8000",
     "SESSION_COOKIE_SAMESITE": "Lax",
@@ -108,6 +109,9 @@ def test_the_public_url_follows_the_port(root: Path) -> None:
         ("DATABASE_POOL_SIZE", "128", 128),
         ("UPLOADS_URL", "/var/lib/kennel", "/var/lib/kennel"),
         ("UPLOADS_URL", "sub/pictures", "{root}/sub/pictures"),
+        ("UPLOADS_URL", "s3://my-bucket", "s3://my-bucket"),
+        ("UPLOADS_URL", "s3://my.bucket/some/prefix/", "s3://my.bucket/some/prefix"),
+        ("UPLOADS_REDIRECT", "False", False),
         ("CORS_ORIGINS", "https://a.example/, HTTP://B.example:80", ("https://a.example", "http://b.example")),
         ("CORS_ORIGINS", ["https://a.example"], ("https://a.example",)),
         ("PUBLIC_URL", "https://API.example.com:443", "https://api.example.com"),
@@ -140,7 +144,10 @@ BAD: list[tuple[str, str]] = [
     *(("DATABASE_URL", bad) for bad in ("sqlite:///", "sqlite://dogs.sqlite")),
     *(("DATABASE_URL", bad) for bad in ("mysql://kennel:swordfish@db/dogs", "postgresql://kennel:swordfish@db:x/dogs")),
     *(("DATABASE_POOL_SIZE", bad) for bad in ("0", "1001", "-5", "many")),
-    *(("UPLOADS_URL", bad) for bad in ("ftp://host/folder", "https://bucket", "s3://bucket/prefix", "/dev/null")),
+    *(("UPLOADS_URL", bad) for bad in ("ftp://host/folder", "https://bucket", "s3:bucket", "/dev/null")),
+    *(("UPLOADS_URL", bad) for bad in ("s3://", "s3:///prefix", "s3://b", "s3://a bucket", "s3://bucket/../prefix")),
+    *(("UPLOADS_URL", bad) for bad in ("s3://key:swordfish@bucket", "s3://bucket?secret=swordfish", "s3://bucket//a")),
+    *(("UPLOADS_REDIRECT", bad) for bad in ("yes", "1", "true")),
     *(("SECRET_KEY", bad) for bad in ("swordfish", "swordfish" * 3, "x" * 32, "ab" * 40)),
     *(("CORS_ORIGINS", bad) for bad in ("*", "https://*.example.com", "http://a.example,*", "null", "localhost:3000")),
     *(("CORS_ORIGINS", bad) for bad in ("http://a.example/path", "ftp://a.example", "http://a.example:x", "http://")),
@@ -201,6 +208,13 @@ def test_same_site_none_needs_https(root: Path) -> None:
 
     taken = Config.load({"SESSION_COOKIE_SAMESITE": "None", "PUBLIC_URL": "https://api.example.com"})
     assert taken.SESSION_COOKIE_SAMESITE == "None"
+
+
+def test_browsers_can_not_be_sent_to_a_folder(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^UPLOADS_REDIRECT: .*UPLOADS_URL.*s3://bucket"):
+        Config.load({"UPLOADS_REDIRECT": "true"})
+
+    assert Config.load({"UPLOADS_REDIRECT": "true", "UPLOADS_URL": "s3://my-bucket"}).UPLOADS_REDIRECT
 
 
 def test_only_tests_may_hash_below_ten_rounds(root: Path) -> None:
@@ -360,6 +374,7 @@ def test_a_folder_for_the_key_that_can_not_be_made_stops_the_start_with_one_line
         ("BCRYPT_LOG_ROUNDS", "4", False),
         ("DATABASE_URL", "sqlite:////nowhere/at/all/dogs.sqlite", False),
         ("DATABASE_URL", "sqlite:////tmp?surprise=1", True),
+        ("DATABASE_URL", "postgresql://kennel:swordfish@127.0.0.1:1/dogs", True),
     ],
 )
 def test_the_server_does_not_start_with_a_bad_setting_and_says_so_in_one_line(

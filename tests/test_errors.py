@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import peewee
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -25,6 +26,7 @@ from api.routes import ROUTES
 from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register
 
 PROBLEM = "application/problem+json"
+CARL = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
 PREFIXES = ("/user", "/api", "/profile_pics", "/health", "/errors")
 
 
@@ -64,10 +66,34 @@ def login_while_all_are_busy(app: Flask, anna: FlaskClient, **headers: str) -> T
 
 
 def registration_where_no_picture_can_be_kept(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
-    folder = app.extensions["pictures"].folder
-    app.extensions["pictures"].folder = folder / anna.get("/user/profile").json["data"]["image"]  # a file
-    body = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
-    return anna.post("/user/register", json=body, headers=headers)
+    folder = app.extensions["pictures"].files
+    folder.path = folder.path / anna.get("/user/profile").json["data"]["image"]  # a file
+    return anna.post("/user/register", json=CARL, headers=headers)
+
+
+def registration_with_a_bug(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
+    del app.extensions["pictures"]
+    return anna.post("/user/register", json=CARL, headers=headers)
+
+
+DISK_FULL = {
+    # No page more than there are.
+    "sqlite": ["PRAGMA max_page_count = 1"],
+    "postgresql": [
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE '' USING ERRCODE = '53100'; END $$",
+        "CREATE TRIGGER no BEFORE INSERT ON dogs EXECUTE FUNCTION no()",
+    ],
+}
+
+
+def write_to_a_full_disk(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
+    database = app.extensions["database"]
+    for statement in DISK_FULL["sqlite" if isinstance(database, peewee.SqliteDatabase) else "postgresql"]:
+        database.execute_sql(statement)
+    while True:
+        answer = anna.post("/api/v1/dogs", json={"name": "x" * 80, "breed": "x" * 80}, headers=headers)
+        if answer.status_code != 201:
+            return answer
 
 
 def simple(method: str, path: str, **options: Any) -> Callable[..., TestResponse]:
@@ -91,8 +117,9 @@ FAILURES: dict[str, tuple[int, Callable[..., TestResponse]]] = {
     "unsupported-media-type": (415, simple("POST", "/user/login", data="hello", content_type="text/plain")),
     "validation": (422, simple("POST", "/user/login", json={})),
     "too-many-requests": (429, eleventh_wrong_guess),
-    "internal": (500, registration_where_no_picture_can_be_kept),
+    "internal": (500, registration_with_a_bug),
     "unavailable": (503, login_while_all_are_busy),
+    "insufficient-storage": (507, write_to_a_full_disk),
 }
 EVERY_FAILURE = pytest.mark.parametrize("slug", FAILURES)
 
@@ -425,18 +452,45 @@ def test_a_crash_is_500_without_a_word_about_it_and_is_logged(app: Flask, prefix
 
 
 def test_a_crash_after_a_write_begins_leaves_the_database_usable(app: Flask, anna: FlaskClient) -> None:
-    assert registration_where_no_picture_can_be_kept(app, anna).status_code == 500
+    assert registration_with_a_bug(app, anna).status_code == 500
 
     assert add_dog(anna)["name"] == "Rex"
     assert anna.get("/user/2").status_code == 404
 
 
 @TESTING_OR_NOT
-def test_a_failure_of_the_disk_is_500_without_a_path(app: Flask, anna: FlaskClient) -> None:
+def test_a_failure_of_the_disk_is_503_without_a_path(app: Flask, anna: FlaskClient) -> None:
     answer = registration_where_no_picture_can_be_kept(app, anna)
 
-    assert refusal(answer) == (500, "internal")
+    assert refusal(answer) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json["status"]["message"].startswith("Pictures can't be stored right now")
     assert not [word for word in ("/", ".webp", "Errno", "irectory") if word in answer.json["status"]["message"]]
+    assert anna.get("/user/2").status_code == 404
+
+
+def test_a_picture_that_can_not_be_read_is_503_and_its_profile_is_not(app: Flask, anna: FlaskClient) -> None:
+    account = anna.get("/user/profile").json["data"]
+    folder = app.extensions["pictures"].files
+    folder.path = folder.path / account["image"]  # a file
+
+    answer = anna.get(f"/profile_pics/{account['image']}")
+
+    assert refusal(answer) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert anna.get("/user/profile").json["data"] == account
+
+
+def test_a_full_disk_is_507_and_reading_goes_on(app: Flask, anna: FlaskClient) -> None:
+    before = anna.get("/api/v1/dogs").json["data"]
+
+    answer = write_to_a_full_disk(app, anna)
+
+    assert refusal(answer) == (507, "insufficient-storage")
+    assert "full" not in answer.get_data(as_text=True)
+    assert "Retry-After" not in answer.headers
+    assert len(anna.get("/api/v1/dogs?limit=100").json["data"]) >= len(before)
+    assert anna.get("/user/profile").status_code == 200
 
 
 @TESTING_OR_NOT

@@ -182,7 +182,7 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
 
 def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
-    uploads = app.extensions["pictures"].folder
+    uploads = app.extensions["pictures"].files.place
     session = anna.get_cookie("session")
     assert session
     done: list[int] = []

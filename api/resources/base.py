@@ -39,6 +39,13 @@ class File(NamedTuple):
     etag: str | None = None
 
 
+class Redirect(NamedTuple):
+    """Where the file is for now, and what goes with it."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 class Resource(flask_restful.Resource):
     """A resource. Each of its verbs needs a login, unless the class names it in `public`."""
 
@@ -136,12 +143,14 @@ def is_known(etag: str | None) -> bool:
 
 
 def sends(media_type: str) -> Callable[[Verb], Verb]:
-    """Send the `File` that the verb returns."""
+    """Send the `File` that the verb returns, or a `Redirect` to it."""
 
     def decorate(verb: Verb) -> Verb:
         @wraps(verb)
         def sent(self: Any, **path: Any) -> Response:
-            file: File = verb(self, **path)
+            file: File | Redirect = verb(self, **path)
+            if isinstance(file, Redirect):
+                return Response(status=302, headers={**file.headers, "Location": file.url})
             if is_known(file.etag):
                 response = Response(status=304, headers=file.headers)
             else:

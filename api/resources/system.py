@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from flask import current_app, render_template
+from flask import current_app, render_template, request
 
 from models import NotFound
 from schemas import HealthSchema, ReadinessSchema
 
+from ..bucket import SIGNED_SECONDS
 from ..error_types import ERROR_TYPES
 from ..readiness import require_readiness
 from ..storage import pictures
-from .base import File, Resource, gives, sends
+from .base import File, Redirect, Resource, gives, sends
 
 PICTURE_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+# Browsers may go to a signed URL again for half of its life.
+REDIRECT_HEADERS = {**PICTURE_HEADERS, "Cache-Control": f"private, max-age={SIGNED_SECONDS // 2}"}
 
 
 class ProfilePicture(Resource):
@@ -31,12 +34,18 @@ class ProfilePicture(Resource):
     def get(self, image):
         """Send the file of a picture. Its name is never given to another one, so browsers may keep it.
 
-        304 where `If-None-Match` names its `ETag`.
+        304 where `If-None-Match` names its `ETag`. 302 to the store that has it, where the server is set to do so.
         """
-        content = pictures().open(image)
-        if content is None:
-            raise NotFound("There is no picture of this name")
-        return File(content, PICTURE_HEADERS, image.removesuffix(".webp"))
+        if current_app.config["UPLOADS_REDIRECT"]:
+            return Redirect(there(pictures().link(image, request.method)), REDIRECT_HEADERS)
+        return File(there(pictures().open(image)), PICTURE_HEADERS, image.removesuffix(".webp"))
+
+
+def there(found):
+    """What was found of a picture. Raises `NotFound` where that is nothing."""
+    if found is None:
+        raise NotFound("There is no picture of this name")
+    return found
 
 
 class ErrorPage(Resource):

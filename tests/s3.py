@@ -1,0 +1,115 @@
+"""A store of the tests' own that speaks S3, which they may stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+import requests
+from obstore.store import S3Store
+
+from .server import free_port
+
+KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "no secret", "AWS_REGION": "us-east-1"}
+
+
+class S3:
+    """A server that speaks S3 and keeps all in memory. Starts on entry, and is killed on exit."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {**KEYS, "AWS_ENDPOINT_URL": self.url}
+
+    def __enter__(self) -> S3:
+        with open(self.folder / "log", "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
+            )
+        while not self.listens():
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.02)  # another process: there is no event to wait for
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def listens(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    def make_bucket(self, name: str = "") -> Bucket:
+        """A new bucket, which is empty."""
+        name = name or f"kennel-{uuid.uuid4().hex}"
+        requests.put(f"{self.url}/{name}", timeout=30).raise_for_status()
+        return Bucket(self, name)
+
+    def hang(self) -> None:
+        """Take connections and answer nothing, until `go_on`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Bucket:
+    """A bucket as the tests look into it, past Kennel."""
+
+    def __init__(self, s3: S3, name: str) -> None:
+        self.s3 = s3
+        self.name = name
+        self.url = f"s3://{name}/some/prefix"
+        options: dict[str, Any] = {"client_options": {"allow_http": True}}
+        config = {key.lower(): value for key, value in s3.environment.items()}
+        self.store = S3Store(name, prefix="some/prefix", config=config, **options)
+
+    def names(self) -> set[str]:
+        """The names of the objects under the prefix."""
+        return {item["path"] for items in obstore.list(self.store) for item in items}
+
+    def read(self, name: str) -> bytes:
+        """The content of an object."""
+        return bytes(self.store.get(name).bytes())
+
+    def put(self, name: str, content: bytes = b"content") -> str:
+        """Put an object there, and give its name back."""
+        self.store.put(name, content)
+        return name
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A store for all tests. Each makes a bucket of its own."""
+    with S3(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_s3(tmp_path: Path) -> Iterator[S3]:
+    """A store for one test, which may stop it."""
+    with S3(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket, and the environment with the way there."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3.make_bucket()
