@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,7 +109,8 @@ def move(url: str) -> None:
         raise click.ClickException("--to: the pictures are there already.")
     done = Counter[bool | None]()
     number = sum(1 for _ in User.all_picture_files())
-    with click.progressbar(User.all_picture_files(), length=number, label="Copying") as names:
+    hidden = not sys.stdout.isatty()
+    with click.progressbar(User.all_picture_files(), length=number, label="Copying", hidden=hidden) as names:
         for name in names:
             done[copied := here.copy(name, to)] += 1
             if copied is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -25,8 +26,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "no secret", "AWS
 class S3:
     """A server that speaks S3 and keeps all in memory. Starts on entry, and is killed on exit."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.settings = settings
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {**KEYS, "AWS_ENDPOINT_URL": self.url}
@@ -34,7 +36,10 @@ class S3:
     def __enter__(self) -> S3:
         with open(self.folder / "log", "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                env={**os.environ, **self.settings},
+                stdout=log,
+                stderr=log,
             )
         while not self.listens():
             assert self.process.poll() is None, (self.folder / "log").read_text()
