@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import requests
 
-from .server import ROOT, Server, free_port
+from .server import ROOT, free_port
 
 # Debian keeps it where only root looks for commands.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -39,10 +39,16 @@ http {{
 """
 
 
+class Listens(Protocol):
+    """What nginx stands in front of."""
+
+    port: int
+
+
 class Nginx:
     """nginx in front of two servers. Starts on entry; stops on exit, and its folder goes."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: Listens) -> None:
         self.port, self.plain_port = free_port(), free_port()
         self.url = f"https://localhost:{self.port}"
         self.plain_url = f"http://localhost:{self.plain_port}"
@@ -106,7 +112,7 @@ class Nginx:
         """Call a server through it, on a connection of its own."""
         return requests.request(method, self.url + path, verify=str(self.certificate), timeout=60, **content)
 
-    def switch(self, turn: str, server: Server) -> None:
+    def switch(self, turn: str, server: Listens) -> None:
         """Take a server out of the turns (`off`), or put it back (`on`), by the command of deploy/."""
         ended = subprocess.run(
             [ROOT / "deploy" / "switch", turn, f"127.0.0.1:{server.port}"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ import psycopg
 import pytest
 import requests
 
+from api.body import MAX_BODY, MAX_FILE
+
+from .factories import refusal
 from .machines import Machines, call, fields_of
 from .nginx import NEEDS_NGINX, Nginx
 from .postgres import Databases
@@ -70,9 +75,9 @@ class Load:
                 self.call("GET", f"/api/v1/dogs/{added.json()['data']['id']}")
 
     def call(self, method: str, path: str, **content: Any) -> requests.Response | None:
-        """The answer to a call, counted by its status; None where there is none, counted as 0."""
+        """The answer of Kennel to a call, counted by its status; None where there is none, counted as 0."""
         answer = None
-        with suppress(requests.RequestException):
+        with suppress(requests.RequestException, AssertionError):  # what nginx answers itself is not in the document
             answer = self.nginx.call(method, path, **content)
         with self.news:
             self.answers[method, answer.status_code if answer is not None else 0] += 1
@@ -135,3 +140,120 @@ def test_a_rolling_restart_under_load_loses_no_request(machines: Machines, nginx
 def calls_of(server: Server) -> int:
     """How many calls of the load this server has answered."""
     return server.output().count("route=/api/v1/dogs")
+
+
+# --- A server that is not there ---
+
+
+def test_what_a_stopped_server_can_not_take_goes_to_the_other(machines: Machines, nginx: Nginx, url: str) -> None:
+    load = Load(nginx)
+    assert machines.one.stop() == 0
+
+    names = [f"Dog {number}" for number in range(20)]
+    added = [
+        nginx.call("POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"}, cookies=load.cookies)
+        for name in names
+    ]
+
+    assert {answer.status_code for answer in added} == {201}
+    assert kept(url) == Counter(names)
+    assert "Connection refused" in nginx.errors()
+
+
+class Broken:
+    """A server that takes calls and loses them: it reads each and closes the connection without an answer."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+
+    def lose(self) -> str:
+        """Take one call, lose it, and return its method."""
+        connection, _ = self.socket.accept()
+        with connection:
+            return connection.recv(65536).decode().split()[0]
+
+
+@pytest.fixture
+def broken() -> Iterator[Broken]:
+    made = Broken()
+    yield made
+    made.socket.close()
+
+
+@pytest.mark.parametrize(("method", "calls"), [("POST", 1), ("PATCH", 1), ("GET", 2), ("PUT", 2), ("DELETE", 2)])
+def test_a_call_that_was_sent_is_sent_again_only_where_http_says_that_twice_is_as_once(
+    broken: Broken, method: str, calls: int
+) -> None:
+    with Nginx(broken, broken) as nginx, ThreadPoolExecutor(1) as threads:
+        # By hand: what nginx answers itself is not in the document that answers are checked against.
+        ended = threads.submit(status_of, nginx, f"{method} /api/v1/dogs HTTP/1.1\r\nContent-Length: 0\r\n")
+        lost = [broken.lose() for _ in range(calls)]
+
+        assert ended.result() == 502
+        assert lost == [method] * calls
+        broken.socket.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            broken.socket.accept()
+
+
+def test_a_slow_client_holds_no_server(broken: Broken) -> None:
+    body = b'{"username": "Anna", "password": "correct horse"}'
+    with Nginx(broken, broken) as nginx, ThreadPoolExecutor(1) as threads, connected(nginx) as slow:
+        head = f"POST /user/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        slow.sendall(head.encode() + body[:10])
+        # The first call that comes is a later one, which was sent whole.
+        ended = threads.submit(status_of, nginx, "PATCH /api/v1/dogs/1 HTTP/1.1\r\nContent-Length: 0\r\n")
+        assert broken.lose() == "PATCH"
+        assert ended.result() == 502
+
+        slow.sendall(body[10:])
+        assert broken.lose() == "POST"
+
+
+@contextmanager
+def connected(nginx: Nginx) -> Iterator[ssl.SSLSocket]:
+    """A connection to nginx."""
+    context = ssl.create_default_context(cafile=nginx.certificate)
+    with (
+        socket.create_connection(("127.0.0.1", nginx.port), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        yield connection
+
+
+def status_of(nginx: Nginx, head: str) -> int:
+    """The status that a call by hand is answered with."""
+    with connected(nginx) as connection:
+        connection.sendall(f"{head}Host: localhost\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.recv(65536).split()[1])
+
+
+# --- What nginx tells and what it lets through ---
+
+
+def test_users_are_told_apart_behind_nginx_and_none_can_claim_to_be_another(nginx: Nginx) -> None:
+    statuses = [
+        nginx.call("POST", "/user/register", json={}, headers={"X-Forwarded-For": f"203.0.113.{number}"}).status_code
+        for number in range(31)
+    ]
+
+    assert statuses == [422] * 30 + [429]
+
+
+def test_a_file_that_is_too_large_is_refused_by_the_api_and_not_by_nginx(nginx: Nginx) -> None:
+    file = {"file": ("me.jpg", b"x" * (MAX_FILE + MAX_BODY + 1))}
+
+    refused = nginx.call("POST", "/user/register", data=fields_of("Anna"), files=file)
+
+    assert refusal(refused) == (413, "too-large")
+
+
+def test_plain_http_is_sent_to_https_with_its_method(nginx: Nginx) -> None:
+    with requests.Session() as session:
+        answer = session.get_adapter("http://").send(
+            requests.Request("POST", f"{nginx.plain_url}/user/login").prepare(), timeout=60
+        )
+
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == "https://localhost/user/login"
