@@ -208,7 +208,7 @@ export interface paths {
         };
         /**
          * Send the file of a picture. Its name is never given to another one, so browsers may keep it
-         * @description 304 where `If-None-Match` names its `ETag`.
+         * @description 304 where `If-None-Match` names its `ETag`. 302 to the store that has it, where the server is set to do so.
          */
         get: operations["getProfilePicture"];
         put?: never;
@@ -305,7 +305,7 @@ export interface components {
             };
             error: {
                 /** @enum {string} */
-                type: "/errors/bad-request" | "/errors/unauthorized" | "/errors/forbidden" | "/errors/cross-site" | "/errors/not-found" | "/errors/method-not-allowed" | "/errors/conflict" | "/errors/precondition-failed" | "/errors/too-large" | "/errors/unsupported-media-type" | "/errors/validation" | "/errors/too-many-requests" | "/errors/internal" | "/errors/unavailable";
+                type: "/errors/bad-request" | "/errors/unauthorized" | "/errors/forbidden" | "/errors/cross-site" | "/errors/not-found" | "/errors/method-not-allowed" | "/errors/conflict" | "/errors/precondition-failed" | "/errors/too-large" | "/errors/unsupported-media-type" | "/errors/validation" | "/errors/too-many-requests" | "/errors/internal" | "/errors/unavailable" | "/errors/insufficient-storage";
                 request_id: string;
                 fields?: {
                     [key: string]: string[];
@@ -317,7 +317,7 @@ export interface components {
             status: number;
             detail: string;
             /** @enum {string} */
-            type: "/errors/bad-request" | "/errors/unauthorized" | "/errors/forbidden" | "/errors/cross-site" | "/errors/not-found" | "/errors/method-not-allowed" | "/errors/conflict" | "/errors/precondition-failed" | "/errors/too-large" | "/errors/unsupported-media-type" | "/errors/validation" | "/errors/too-many-requests" | "/errors/internal" | "/errors/unavailable";
+            type: "/errors/bad-request" | "/errors/unauthorized" | "/errors/forbidden" | "/errors/cross-site" | "/errors/not-found" | "/errors/method-not-allowed" | "/errors/conflict" | "/errors/precondition-failed" | "/errors/too-large" | "/errors/unsupported-media-type" | "/errors/validation" | "/errors/too-many-requests" | "/errors/internal" | "/errors/unavailable" | "/errors/insufficient-storage";
             request_id: string;
             fields?: {
                 [key: string]: string[];
@@ -509,6 +509,15 @@ export interface components {
         };
     };
     responses: {
+        /** @description It is at another URL for now. */
+        302: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description It is the one that you have. */
         304: {
             headers: {
@@ -833,6 +842,30 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The server has no room to store what you sent, so nothing of it was kept. */
+        507: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "data": {},
+                 *       "status": {
+                 *         "code": 507,
+                 *         "message": "There is no room left"
+                 *       },
+                 *       "error": {
+                 *         "type": "/errors/insufficient-storage",
+                 *         "request_id": "0508c9fb52dc498a8b883ecc55b08167"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"];
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -843,7 +876,7 @@ export interface components {
         ETag: string;
         /** @description The URL of the next page, with `rel="next"`, where there is one (RFC 8288). */
         Link: string;
-        /** @description The URL of what was made. */
+        /** @description The URL of what was made, or of where it is. */
         Location: string;
         /** @description In how many seconds to try again. */
         "Retry-After": string;
@@ -897,6 +930,7 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     postUserLogin: {
@@ -940,6 +974,7 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     postUserLogout: {
@@ -976,6 +1011,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getUserProfile: {
@@ -1011,6 +1047,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     deleteUserProfile: {
@@ -1054,6 +1091,7 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     patchUserProfile: {
@@ -1099,6 +1137,7 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     putUserPassword: {
@@ -1142,6 +1181,7 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     putUserPicture: {
@@ -1183,6 +1223,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     deleteUserPicture: {
@@ -1219,6 +1260,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getUserItem: {
@@ -1257,6 +1299,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getDogList: {
@@ -1316,6 +1359,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     postDogList: {
@@ -1360,6 +1404,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getDogItem: {
@@ -1403,6 +1448,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     putDogItem: {
@@ -1453,6 +1499,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     deleteDogItem: {
@@ -1496,6 +1543,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     patchDogItem: {
@@ -1546,6 +1594,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getProfilePicture: {
@@ -1573,6 +1622,7 @@ export interface operations {
                     "image/webp": string;
                 };
             };
+            302: components["responses"]["302"];
             304: components["responses"]["304"];
             400: components["responses"]["400"];
             401: components["responses"]["401"];
@@ -1581,6 +1631,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getErrorPage: {
@@ -1611,6 +1662,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getHealth: {
@@ -1646,6 +1698,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getReadiness: {
@@ -1681,6 +1734,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
     getApiDocument: {
@@ -1713,6 +1767,7 @@ export interface operations {
             422: components["responses"]["422"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            507: components["responses"]["507"];
         };
     };
 }
