@@ -20,6 +20,7 @@ import requests
 from .factories import PASSWORD, PHOTOS
 from .nginx import NGINX, Nginx
 from .postgres import Cluster
+from .s3 import S3
 from .server import Server
 
 
@@ -127,15 +128,17 @@ def picture_of_production() -> Iterator[tuple[Machines, Nginx]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-machines-")))
         postgres = stack.enter_context(Cluster())
-        machines = Machines(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"))
+        s3 = stack.enter_context(S3(folder))
+        bucket = s3.make_bucket("kennel")
+        store = {"UPLOADS_URL": bucket.url, **s3.environment}
+        machines = Machines(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"), **store)
         nginx = Nginx(*machines.both)
-        store = {"UPLOADS_URL": str(folder / "uploads")}
         for server in machines.both:
-            server.settings |= {"PUBLIC_URL": nginx.url, "CORS_ORIGINS": nginx.url, **store}
+            server.settings |= {"PUBLIC_URL": nginx.url, "CORS_ORIGINS": nginx.url}
         stack.enter_context(machines)
         stack.enter_context(nginx)
         say(f"PostgreSQL  {postgres.url('postgres')}")
-        say(f"Pictures    {store['UPLOADS_URL']}")
+        say(f"Pictures    {bucket.url} on {s3.url}")
         for name, server in named(machines):
             say(f"Server      {server.url} ({name})")
         say(f"nginx       {nginx.url} (its certificate is its own, so a browser warns)\n")

@@ -19,6 +19,7 @@ from .factories import PASSWORD
 from .machines import Machines, call, fields_of, photo_of
 from .postgres import Databases
 from .redis import NEEDS_REDIS
+from .s3 import S3, Bucket
 from .server import Server
 
 # Each test has users of its own on the same two servers.
@@ -27,16 +28,18 @@ WRONG = "not this one"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
+def store(s3: S3) -> Bucket:
+    """Where both servers keep their pictures."""
+    return s3.make_bucket()
 
 
 @pytest.fixture(scope="module")
-def machines(databases: Databases, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """Two servers that have started at once on an empty database."""
+def machines(databases: Databases, store: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Two servers that share nothing but a database and a store."""
     url = databases.create()
     folder = tmp_path_factory.mktemp("machines")
-    with Machines(folder, DATABASE_URL=url, UPLOADS_URL=str(store), RATELIMIT_ENABLED="false") as running:
+    shared = {"DATABASE_URL": url, "UPLOADS_URL": store.url, **store.s3.environment}
+    with Machines(folder, RATELIMIT_ENABLED="false", **shared) as running:
         yield running
     databases.drop(url)
 
@@ -115,9 +118,9 @@ def test_an_account_deleted_on_one_is_gone_on_the_other(machines: Machines) -> N
 
 
 def test_of_registrations_of_one_name_on_both_at_once_one_wins_and_no_file_is_left_over(
-    machines: Machines, store: Path
+    machines: Machines, store: Bucket
 ) -> None:
-    before = set(store.iterdir())
+    before = store.names()
     name = f"Bob{next(numbers)}"
     gate = threading.Barrier(8)
 
@@ -131,7 +134,7 @@ def test_of_registrations_of_one_name_on_both_at_once_one_wins_and_no_file_is_le
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 7}
     (image,) = [answer.json()["data"]["image"] for answer in answers if answer.status_code == 201]
-    assert {path.name for path in set(store.iterdir()) - before} == {image, image.replace(".", "_2x.")}
+    assert store.names() - before == {image, image.replace(".", "_2x.")}
 
 
 # --- Pictures and dogs ---
