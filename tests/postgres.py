@@ -26,14 +26,15 @@ CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 class Cluster:
     """A PostgreSQL server with a folder of its own. Starts on entry; stops on exit, and its folder goes."""
 
-    def __init__(self, **parameters: str) -> None:
+    def __init__(self, home: str = "/tmp", **parameters: str) -> None:
+        self.home = home
         self.port = free_port()
         self.parameters = {"max_connections": "300", "port": str(self.port), **parameters}
 
     def __enter__(self) -> Cluster:
         programs, self.user = installed()
         self.programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir="/tmp"))  # a socket's path must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir=self.home))  # a socket's path must be short
         if self.user:
             shutil.chown(self.folder, self.user)
         self.run("initdb", "--auth=trust", "--username=kennel", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -116,6 +117,13 @@ def runs(program: Path, user: str | None) -> bool:
         return False
 
 
+def memory() -> str:
+    """A folder that is kept in memory, where there is one with room: a database is made five times as fast there."""
+    folder = "/dev/shm"
+    has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 1 << 30
+    return folder if has_room else "/tmp"
+
+
 class Databases:
     """Databases on one server: `golden` is up to date and empty, and copied faster than made."""
 
@@ -150,7 +158,7 @@ def databases() -> Iterator[Databases]:
     if url:
         yield Databases(url)
         return
-    with Cluster(**CARELESS) as cluster:
+    with Cluster(memory(), **CARELESS) as cluster:
         made = Databases(cluster.url("postgres"))
         yield made
         made.connection.close()
