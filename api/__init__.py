@@ -16,6 +16,7 @@ from . import (
     limits,
     logs,
     metrics,
+    moving,
     openapi,
     pages,
     passwords,
@@ -51,4 +52,5 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     openapi.init_app(app)
     pages.init_app(app)
     cli.init_app(app)
+    moving.init_app(app)
     return app

@@ -7,6 +7,7 @@ from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User
 
+# Those that others point to come first.
 MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [
