@@ -18,6 +18,8 @@ QUEUE = 40
 # How many threads may read bodies. Granian hands a request to a thread when its head is there, so a client that is slow
 # with its body holds that thread to the end, without a limit of time. The other threads are left for all else.
 READERS = THREADS * 3 // 4
+# How many threads may wait for a picture from a store that is elsewhere, and may hang.
+FETCHERS = THREADS * 3 // 4
 
 
 class Slots:
@@ -46,6 +48,7 @@ def init_app(app: Flask) -> None:
     # Uploads are read one at a time on a machine. Those that wait for it must not keep a place from the logins.
     app.extensions["upload_slots"] = Slots(1, QUEUE)
     app.extensions["body_slots"] = Slots(READERS, queue=0)
+    app.extensions["fetch_slots"] = Slots(FETCHERS, queue=0)
 
 
 def slot() -> AbstractContextManager[None]:
@@ -61,3 +64,8 @@ def upload_slot() -> AbstractContextManager[None]:
 def body_slot() -> AbstractContextManager[None]:
     """A place of this application for reading a body, for a `with` block. Nobody waits for one."""
     return current_app.extensions["body_slots"].taken()
+
+
+def fetch_slot() -> AbstractContextManager[None]:
+    """A place of this application for a picture from elsewhere, for a `with` block. Nobody waits for one."""
+    return current_app.extensions["fetch_slots"].taken()

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
 from flask import Flask, current_app
@@ -23,7 +23,7 @@ from .folder import Folder
 from .metrics import picture_timed
 from .outages import PicturesUnavailable, failures_explained
 from .pictures import Rendering, render
-from .slots import slot, upload_slot
+from .slots import fetch_slot, slot, upload_slot
 
 log = logging.getLogger("kennel")
 
@@ -77,15 +77,19 @@ class PictureStore:
         """The content of a picture's file, or None where there is none of this name."""
         if not NAME.fullmatch(name):
             return None
-        with failures_explained(NOT_READ):
+        with failures_explained(NOT_READ), self.reading():
             return self.files.get(name)
 
     def link(self, name: str, method: str) -> str | None:
         """A URL for this method that a picture's file can be read by for a while, or None where there is none."""
         if not NAME.fullmatch(name) or isinstance(self.files, Folder):
             return None
-        with failures_explained(NOT_READ):
+        with failures_explained(NOT_READ), self.reading():
             return self.files.signed(name, method)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """What a read is done within: threads that wait for a store elsewhere leave some to all other requests."""
+        return nullcontext() if isinstance(self.files, Folder) else fetch_slot()
 
     @property
     def origin(self) -> str:
@@ -124,19 +128,31 @@ class PictureStore:
                 self.files.remove(useless)
         return sorted(useless)
 
+    def names(self) -> Iterator[str]:
+        """The names of all pictures' files."""
+        with failures_explained(NOT_READ):
+            yield from (name for name, _ in self.files.listed() if NAME.fullmatch(name))
+
     def copy(self, name: str, to: PictureStore) -> bool | None:
         """Copy a file, and read it back. False where it is there already, None where there is none to copy.
 
-        Raises `PicturesUnavailable` also where what is read back is something else.
+        Raises as `put` does.
         """
         content = self.open(name)
         if content is None or to.open(name) == content:
             return None if content is None else False
-        with failures_explained(NOT_STORED):
-            to.files.put({name: content})
-        if to.open(name) != content:
-            raise PicturesUnavailable(f"{name} is not the same when it is read back")
+        to.put(name, content)
         return True
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a file that has a name already, and read it back.
+
+        Raises `PicturesUnavailable` also where what is read back is something else.
+        """
+        with failures_explained(NOT_STORED):
+            self.files.put({name: content})
+        if self.open(name) != content:
+            raise PicturesUnavailable(f"{name} is not the same when it is read back")
 
 
 def store_of(url: str) -> PictureStore:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import select
+import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +19,8 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.bucket import SECONDS
+from api.slots import THREADS
 from models import User
 
 from .factories import PASSWORD, PHOTOS, drawn, log_lines, meanwhile, photo, refusal, register
@@ -370,6 +375,30 @@ def test_a_bucket_that_is_missing_is_503_and_not_404(make_app: MakeApp, anna: Fl
     assert refusal(client.post("/user/register", json=CARL)) == (503, "unavailable")
     assert refusal(client.get(f"/profile_pics/{image}")) == (503, "unavailable")
     assert "There is no such bucket" in log.getvalue()
+
+
+def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Path, own_s3: S3) -> None:
+    bucket = own_s3.make_bucket()
+    settings = {"UPLOADS_URL": bucket.url, "WEB_CONCURRENCY": "1", **own_s3.environment}
+    with Server(tmp_path / "server", **settings) as server, ExitStack() as stack:
+        account = requests.post(f"{server.url}/user/register", json=CARL, timeout=30).json()["data"]
+        own_s3.hang()
+        stack.callback(own_s3.go_on)
+        request = f"GET /profile_pics/{account['image']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        readers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(THREADS + 20)
+        ]
+        for reader in readers:
+            reader.sendall(request)
+
+        took = []
+        while len(select.select(readers, [], [], 0)[0]) < len(readers):
+            took.append(
+                seconds_of(lambda: requests.get(f"{server.url}/user/{account['id']}", timeout=30).raise_for_status())[0]
+            )
+
+        assert max(took) < SECONDS / 2  # who finds no thread waits for those that wait for the store
+        assert {reader.recv(12) for reader in readers} == {b"HTTP/1.1 503"}
 
 
 # --- Settings ---
