@@ -95,9 +95,10 @@ class User(Model, UserMixin):
         return cls.get_or_none(*wanted) if wanted else None
 
     @classmethod
-    def all_picture_files(cls) -> Iterator[str]:
-        """The names of the files of all pictures."""
-        for user in cls.select().iterator():
+    def all_picture_files(cls, other: peewee.Database | None = None) -> Iterator[str]:
+        """The names of the files of all pictures, here or in another database."""
+        query = cls.select()
+        for user in (query.bind(other) if other else query).iterator():
             yield from user.picture.files
 
     @atomic
