@@ -133,11 +133,6 @@ class PictureStore:
         with failures_explained(NOT_READ):
             yield from (name for name, _ in self.files.listed() if NAME.fullmatch(name))
 
-    def names(self) -> Iterator[str]:
-        """The names of all pictures' files."""
-        with failures_explained(NOT_READ):
-            yield from (name for name, _ in self.files.listed() if NAME.fullmatch(name))
-
     def copy(self, name: str, to: PictureStore) -> bool | None:
         """Copy a file, and read it back. False where it is there already, None where there is none to copy.
 
