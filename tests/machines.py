@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="end when it has been shown; with 1 where it fails")
     check = parser.parse_args().check
     if NGINX is None:
-        sys.exit("make cluster needs nginx. Run this, then try again: sudo apt install nginx-light openssl")
+        sys.exit("make cluster needs nginx. Run this, then try again: sudo apt install nginx-light openssl curl")
     # At a terminal Ctrl-C goes to all processes. None is to end by it but by this one, in order.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

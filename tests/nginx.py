@@ -19,7 +19,8 @@ from .server import ROOT, free_port
 # Debian keeps it where only root looks for commands.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 NEEDS_NGINX = pytest.mark.skipif(
-    NGINX is None, reason="The tests behind nginx are left out. To have them too: sudo apt install nginx-light openssl"
+    NGINX is None,
+    reason="The tests behind nginx are left out. To have them too: sudo apt install nginx-light openssl curl",
 )
 # What an nginx of the system has around a site. The folders are where it keeps what does not fit into memory.
 MAIN = """
@@ -112,10 +113,11 @@ class Nginx:
         """Call a server through it, on a connection of its own."""
         return requests.request(method, self.url + path, verify=str(self.certificate), timeout=60, **content)
 
-    def switch(self, turn: str, server: Listens) -> None:
-        """Take a server out of the turns (`off`), or put it back (`on`), by the command of deploy/."""
+    def run(self, commands: str) -> None:
+        """Run commands of docs/ as an administrator on the machine of nginx. Raises with what they say if they fail."""
         ended = subprocess.run(
-            [ROOT / "deploy" / "switch", turn, f"127.0.0.1:{server.port}"],
+            ["bash", "-ec", self.here(commands)],
+            cwd=ROOT,
             env={
                 **os.environ,
                 "SITE": str(self.site),
@@ -127,7 +129,7 @@ class Nginx:
             check=False,
             timeout=90,
         )
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == 0, f"{commands}{ended.stdout}{ended.stderr}"
 
     def errors(self) -> str:
         """What it has logged."""

@@ -18,11 +18,12 @@ import requests
 
 from api.body import MAX_BODY, MAX_FILE
 
+from .documents import blocks_of
 from .factories import refusal
-from .machines import Machines, call, fields_of
+from .machines import Machines, fields_of
 from .nginx import NEEDS_NGINX, Nginx
 from .postgres import Databases
-from .server import Server
+from .server import ROOT, Server
 
 pytestmark = NEEDS_NGINX
 
@@ -111,24 +112,27 @@ def kept(url: str) -> Counter[str]:
         return Counter(name for (name,) in connection.execute("SELECT name FROM dogs"))
 
 
-def restart(server: Server) -> None:
-    """Stop a server as a service is stopped, and start it again. Returns when it is ready."""
-    assert server.stop() == 0
-    server.start()
-    assert call(server, "GET", "/health/ready").status_code == 200
+def steps() -> tuple[str, str]:
+    """What the page on many machines says to do before and after the restart of a server."""
+    before, after = (
+        block.text for block in blocks_of(ROOT / "docs" / "many-machines.md") if "10.0.0.11:8000" in block.text
+    )
+    return before, after
 
 
 def test_a_rolling_restart_under_load_loses_no_request(machines: Machines, nginx: Nginx, url: str) -> None:
     load = Load(nginx)
     with load.running():
-        for server in machines.both:
-            nginx.switch("off", server)
+        for server, address in zip(machines.both, ("10.0.0.11", "10.0.0.12"), strict=True):
+            before, after = (text.replace("10.0.0.11", address) for text in steps())
+            nginx.run(before)
             load.go_on()
             calls = calls_of(server)
             load.go_on()
             assert calls_of(server) == calls  # nobody is sent to it any more
-            restart(server)
-            nginx.switch("on", server)
+            assert server.stop() == 0
+            server.start()
+            nginx.run(after)
             load.go_on()
             assert calls_of(server) > calls
 
