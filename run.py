@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
 
 import peewee
 from granian import Granian
@@ -17,13 +19,15 @@ from granian.constants import Interfaces
 from api import create_app
 from api.config import ConfigError
 from api.doctor import explain_refusals
+from api.farewell import SECONDS, farewell
 from api.metrics import MetricsServer
 from api.slots import THREADS
 from models import database, disconnect, migrations
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# How long a request in flight may take to end when the server is told to stop, in seconds.
-GRACE = 10
+# How long a request in flight may take to end when the server is told to stop, in seconds. Before that comes the
+# farewell, and the whole stop takes less than ten.
+GRACE = 8
 # glibc's number for this option of mallopt(3).
 M_MMAP_THRESHOLD = -3
 
@@ -68,7 +72,9 @@ def serve() -> None:
         websockets=False,
         log_enabled=False,
     )
+    farewell.prepare()
     server.on_startup(hear_granian)
+    server.on_startup(lambda: take_leave_before(server.signal_handler_interrupt))
     if metrics:
         # Granian calls the one when it takes signals and has no workers yet, the other when it has none any more.
         server.on_startup(metrics.start)
@@ -99,15 +105,29 @@ def stop_when_told() -> None:
     release_stop()
 
 
-def hear_granian() -> None:
-    """Log what granian warns of in this process: a worker that has ended by itself, or that had to be killed.
+def take_leave_before(end: Callable[[], None]) -> None:
+    """Let the workers take leave between the signal to stop and their end. A second signal ends them at once."""
 
-    Not in the workers, where it would quote the text of an exception.
+    def stop(*_: object) -> None:
+        if farewell.begin():
+            threading.Timer(SECONDS, end).start()
+        else:
+            end()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def hear_granian() -> None:
+    """Log granian's errors in this process: a worker that has ended by itself.
+
+    Not in the workers, where it would quote the text of an exception. Nor its warnings: it says of a worker that has
+    just ended by itself that it had to kill it.
     """
     granian = logging.getLogger("_granian")
     granian.handlers = []
     granian.propagate = True
-    granian.setLevel(logging.WARNING)
+    granian.setLevel(logging.ERROR)
 
 
 def give_memory_back() -> None:

@@ -13,6 +13,7 @@ from . import (
     cli,
     database,
     errors,
+    farewell,
     limits,
     logs,
     metrics,
@@ -38,6 +39,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_object(Config.load(config))
     logs.init_app(app)
     errors.init_app(app)
+    farewell.init_app(app)
     body.init_app(app)
     database.init_app(app)
     metrics.init_app(app)

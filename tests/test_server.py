@@ -43,7 +43,7 @@ def health_of(server: Server) -> str:
     """What the server says of its health; nothing while it starts."""
     try:
         return requests.get(f"{server.url}/health/live", timeout=60).text
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # it may stop in mid-answer
         return ""
 
 
