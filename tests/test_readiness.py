@@ -21,6 +21,7 @@ from models.base import database_of
 
 from .factories import log_lines, refusal, sqlite_file
 from .postgres import Cluster
+from .s3 import S3
 
 DATABASE = "The database does not answer"
 STORE = "Pictures can't be stored"
@@ -181,3 +182,19 @@ class TestPostgres:
         assert "127.0.0.1" not in log.getvalue()
         cluster.start()
         assert ready(client).status_code == 200
+
+
+def test_a_store_that_hangs_is_a_reason_until_it_answers_again(
+    make_app: Callable[..., Flask], own_s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in own_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    client = make_app(UPLOADS_URL=f"s3://{own_s3.make_bucket().name}").test_client()
+    assert ready(client).status_code == 200
+
+    own_s3.hang()
+    assert reasons(client) == reasons(client) == {"store": [STORE]}
+    own_s3.go_on()
+    for check in checks():
+        check.join()
+    assert ready(client).status_code == 200
