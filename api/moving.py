@@ -1,22 +1,29 @@
-"""Commands that move house: `flask --app run db move`."""
+"""Commands that move house: `flask --app run db move`, `flask --app run backup` and `flask --app run restore`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 import peewee
 from flask import Flask
+from flask.cli import with_appcontext
 
 from models import database
 from models.base import database_of
 from models.transfer import Moved, Refused, copy_rows, count_rows, opened, prepare, snapshot
 
-from .cli import db
+from .archive import Backup, restore_backup, write_backup
+from .cli import db, pictures_told_in_one_line
 from .config import database_url
+from .storage import pictures
+
+# How a backup ends that was made, but for pictures that were missing already.
+INCOMPLETE = 3
 
 HERE = "DATABASE_URL: the database can't be used"
 THERE = "--to: the database can't be used"
@@ -25,6 +32,8 @@ UNDONE = "The rows can't be copied, and none were"
 
 def init_app(app: Flask) -> None:
     """Add the commands. `db move` is one of a group that has been added."""
+    app.cli.add_command(backup)
+    app.cli.add_command(restore)
 
 
 @contextmanager
@@ -68,9 +77,48 @@ def move(url: str) -> None:
     click.echo("To use them, set DATABASE_URL to the URL that you gave as --to, and start the server anew.")
 
 
+@click.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@with_appcontext
+@told_in_one_line("The backup can't be written")
+@pictures_told_in_one_line()
+def backup(file: Path) -> None:
+    """Write all rows and pictures into a new FILE, while the server runs. The key of the cookies is not in it.
+
+    Ends with 3 where accounts name pictures that are missing: the backup is made, without them.
+    """
+    made = write_backup(file, database.obj, pictures(), copied)
+    show(made.tables)
+    click.echo(f"pictures: {made.pictures} files")
+    tell_missing(made)
+    click.echo(f"{file} is written. It holds addresses and password hashes: keep it safe.")
+    if made.missing:
+        raise SystemExit(INCOMPLETE)
+
+
+@click.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@with_appcontext
+@told_in_one_line("The backup can't be brought back, and nothing was")
+@pictures_told_in_one_line()
+def restore(file: Path) -> None:
+    """Bring the rows and pictures of a backup back, where there are none."""
+    made = restore_backup(file, database.obj, pictures(), copied)
+    show(made.tables)
+    click.echo(f"pictures: {made.pictures} files")
+    tell_missing(made)
+
+
+def tell_missing(made: Backup) -> None:
+    """Say which pictures were missing when the backup was made."""
+    if made.missing:
+        click.echo(f"Accounts name pictures that are missing: {', '.join(map(ascii, made.missing))}", err=True)
+
+
 def copied(source: peewee.Database, target: peewee.Database) -> list[Moved]:
     """`copy_rows` with a bar that shows how far it is."""
-    bar: Any = click.progressbar(length=2 * count_rows(source), label="Rows", file=sys.stderr)
+    hidden = not sys.stdout.isatty()
+    bar: Any = click.progressbar(length=2 * count_rows(source), label="Rows", hidden=hidden)
     with bar, told_in_one_line(UNDONE):
         return copy_rows(source, target, bar.update)
 

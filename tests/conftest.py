@@ -21,8 +21,10 @@ from .described import DescribedClient, Description
 from .factories import register, sqlite_file
 from .server import Server
 
-# The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis and of S3.
-pytest_plugins = ["tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis", "tests.s3"]
+# The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis, of S3 and of moves.
+pytest_plugins = [
+    "tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis", "tests.s3", "tests.houses",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
