@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from api.slots import QUEUE
 
 from .documents import START, Block, Reader, blocks_of
 from .factories import PASSWORD, PHOTOS
+from .postgres import Databases
 from .s3 import S3
 from .server import ROOT
 
@@ -108,9 +109,21 @@ def behind(nginx: Block, reader: Reader) -> Callable[..., requests.Response]:
     return call
 
 
-def test_a_deployment_is_safe_and_comes_back_from_its_backup(reader: Reader, deployment: list[Block]) -> None:
+@pytest.fixture
+def postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
+    """An empty database on PostgreSQL, which is there where the page says."""
+    url = databases.create()
+    reader.places["postgresql://kennel:a-password@db.example.com/kennel"] = url
+    yield url
+    reader.stop()
+    databases.drop(url)
+
+
+def test_a_deployment_is_safe_and_comes_back_from_its_backup(
+    reader: Reader, deployment: list[Block], postgresql: str
+) -> None:
     unit, nginx = (next(block for block in deployment if word in block.text) for word in ("[Unit]", "proxy_pass"))
-    backup = next(number for number, block in enumerate(deployment) if "mkdir -p backup" in block.text)
+    backup = next(number for number, block in enumerate(deployment) if " backup " in block.text)
     call = behind(nginx, reader)
     photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
 
@@ -131,8 +144,9 @@ def test_a_deployment_is_safe_and_comes_back_from_its_backup(reader: Reader, dep
     logins = [call("POST", "/user/login", json={"username": name, "password": PASSWORD}) for name in ("Anna", "Bob")]
     assert [login.status_code for login in logins] == [200, 401]
     assert call("GET", f"/profile_pics/{anna.json()['data']['image']}").status_code == 200
-    assert [path.name for path in (reader.project / "backup").glob("*.sqlite")] == ["dogs.sqlite"]
-    assert (reader.project / "backup").stat().st_mode & 0o077 == 0
+    assert {path.stat().st_mode & 0o077 for path in (reader.project / "backup").rglob("*")} == {0}
+    assert f"DATABASE_URL={postgresql}\n" in (reader.project / ".env").read_text()
+    assert not (reader.project / "dogs.sqlite-wal").exists()  # nobody uses it any more
 
 
 def test_a_deployment_tells_its_users_apart_and_logs_what_the_page_says(
