@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,7 +74,8 @@ class Cluster:
         postmaster = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for process in (postmaster, *children):
-            os.kill(int(process), number)
+            with suppress(ProcessLookupError):  # one that has just ended
+                os.kill(int(process), number)
 
     def url(self, database: str) -> str:
         """The URL of one of its databases."""
