@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import first_view, logins, pictures, slow_clients, start, uploads
+from . import first_view, logins, move, pictures, slow_clients, start, uploads
 
-for part in (start, first_view, logins, slow_clients, uploads, pictures):
+for part in (start, first_view, logins, slow_clients, uploads, pictures, move):
     print(f"\n{(part.__doc__ or '').splitlines()[0]}\n")
     part.main()
