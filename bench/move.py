@@ -85,9 +85,7 @@ def main() -> None:
             sqlite = {"DATABASE_URL": f"sqlite:///{folder}/dogs.sqlite", "UPLOADS_URL": f"{folder}/uploads"}
             postgresql = {"DATABASE_URL": databases.create(), "UPLOADS_URL": f"{folder}/uploads"}
             measured("SQLite to PostgreSQL", dogs, "db", "move", "--to", postgresql["DATABASE_URL"], **sqlite)
-            measured(
-                "PostgreSQL to SQLite", dogs, "db", "move", "--to", f"sqlite:///{folder}/back.sqlite", **postgresql
-            )
+            measured("PostgreSQL to SQLite", dogs, "db", "move", "--to", back, **postgresql)
             measured("a backup of PostgreSQL", dogs, "backup", f"{folder}/backup.tar", **postgresql)
             databases.drop(postgresql["DATABASE_URL"])
             postgresql["DATABASE_URL"] = databases.create()
