@@ -17,9 +17,10 @@ from models import database
 from models.base import database_of
 from models.transfer import Moved, Refused, copy_rows, count_rows, opened, prepare, snapshot
 
-from .archive import Backup, restore_backup, write_backup
+from .backup import Backup, write_backup
 from .cli import db, pictures_told_in_one_line
 from .config import database_url
+from .restore import restore_backup
 from .storage import pictures
 
 # How a backup ends that was made, but for pictures that were missing already.
