@@ -75,8 +75,11 @@ def measured(what: str, dogs: int, *arguments: str, **settings: str) -> None:
 def main() -> None:
     """Print a line for each way and number of dogs."""
     print(f"{'':28}{'dogs':>10}{'seconds':>9}{'peak MB':>9}")
-    with Cluster() as cluster, tempfile.TemporaryDirectory() as name:
-        databases = Databases(cluster.url("postgres"))
+    with (
+        Cluster() as cluster,
+        Databases(cluster.url("postgres")) as databases,
+        tempfile.TemporaryDirectory() as name,
+    ):
         for dogs in DOGS:
             folder = Path(name, str(dogs))
             folder.mkdir()
@@ -92,7 +95,6 @@ def main() -> None:
             measured("the same comes back there", dogs, "restore", f"{folder}/backup.tar", **postgresql)
             databases.drop(postgresql["DATABASE_URL"])
             shutil.rmtree(folder)
-        databases.connection.close()
 
 
 if __name__ == "__main__":

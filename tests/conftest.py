@@ -56,7 +56,7 @@ def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 
     def make(template: str = "") -> str:
         if databases:
-            made.append(databases.create(*[template][: bool(template)]))
+            made.append(databases.create(template))
         else:
             made.append(f"sqlite:///{tmp_path / 'dogs'}{len(made) or ''}.sqlite")
             if template:

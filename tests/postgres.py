@@ -8,12 +8,14 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from .server import free_port
@@ -127,26 +129,35 @@ def memory() -> str:
 
 
 class Databases:
-    """Databases on one server: `golden` is up to date and empty, and copied faster than made."""
+    """Databases of our own on one server. Those that are still there on exit go."""
 
     def __init__(self, url: str) -> None:
-        import psycopg
-
+        self.url = urlsplit(url)
         self.connection = psycopg.connect(url, autocommit=True)
-        self.base = url.rpartition("/")[0]
-        self.prefix = f"kennel_{os.getpid()}"
         self.count = 0
+        self.made: list[str] = []
 
-    def create(self, template: str = "template0") -> str:
-        """The URL of a new database, a copy of this one."""
+    def __enter__(self) -> Databases:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for url in self.made[:]:
+            self.drop(url)
+        self.connection.close()
+
+    def create(self, template: str = "") -> str:
+        """The URL of a new database, empty or a copy of another one, which is faster than to make all its tables."""
         self.count += 1
-        name = f"{self.prefix}_{self.count}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]} STRATEGY FILE_COPY")
-        return f"{self.base}/{name}"
+        name = f"kennel_{os.getpid()}_{self.count}"
+        original = urlsplit(template).path[1:] or "template0"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {original} STRATEGY FILE_COPY")
+        self.made.append(self.url._replace(path=f"/{name}").geturl())
+        return self.made[-1]
 
     def drop(self, url: str) -> None:
         """End all connections to a database, and remove it."""
-        self.run(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+        self.run(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
+        self.made.remove(url)
 
     def run(self, statement: str) -> Any:
         """Run one statement as the owner of the server."""
@@ -156,14 +167,11 @@ class Databases:
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     """The databases of `TEST_DATABASE_URL`, whose user may create some; else of a server of our own."""
-    url = os.environ.get("TEST_DATABASE_URL")
-    if url:
-        yield Databases(url)
-        return
-    with Cluster(memory(), **CARELESS) as cluster:
-        made = Databases(cluster.url("postgres"))
-        yield made
-        made.connection.close()
+    with ExitStack() as stack:
+        url = os.environ.get("TEST_DATABASE_URL")
+        if not url:
+            url = stack.enter_context(Cluster(memory(), **CARELESS)).url("postgres")
+        yield stack.enter_context(Databases(url))
 
 
 @pytest.fixture
