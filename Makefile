@@ -16,8 +16,8 @@ make lint          checks style, format and types.
 make cluster       starts two servers behind nginx and shows that they are one. To end then: make cluster ARGS=--check
 make bench         measures how fast the server is. Options go along: make bench ARGS="--help"
 make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
-make lock          writes requirements.txt and requirements-dev.txt anew, with the newest versions.
-make clean         removes .venv, node_modules and all caches. The database, the pictures and the keys stay.
+make lock          writes the requirements*.txt here and in bench anew, with the newest versions.
+make clean         removes each .venv, node_modules and all caches. The database, the pictures and the keys stay.
 
 What is missing is installed into .venv and client/node_modules first. Another Python: make run PYTHON=python3.12
 endef
@@ -66,6 +66,7 @@ bench: dev-packages
 lock: dev-packages
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	$(LOCK) bench/requirements.in -o bench/requirements.txt
 
 .PHONY: client-types
 client-types: client/node_modules/.ready client/openapi.json
@@ -73,7 +74,7 @@ client-types: client/node_modules/.ready client/openapi.json
 
 .PHONY: clean
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov
+	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov
 	rm -rf client/node_modules client/dist client/openapi.json
 	find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -129,17 +130,19 @@ services:
 	fi; \
 	$(call apt-install,$$missing)
 
-.PHONY: packages dev-packages
+.PHONY: packages dev-packages bench-packages
 packages:
-	$(call install,requirements.txt)
+	$(call install,.venv,requirements.txt)
 dev-packages:
-	$(call install,requirements-dev.txt requirements.txt)
+	$(call install,.venv,requirements-dev.txt requirements.txt)
+bench-packages:
+	$(call install,bench/.venv,bench/requirements.txt)
 
 # Two targets at once must not write to .venv at once.
 .NOTPARALLEL:
 
-# Makes .venv hold what the first of the locks $(1) names; the others are part of it.
-# Copies of the locks are put into .venv when all is done. So a .venv with the same lock is ready,
+# Makes the folder $(1), which is .venv or one like it, hold what the first of the locks $(2) names; the others are part
+# of it. Copies of the locks are put into the folder when all is done. So one with the same lock is ready,
 # one with another lock is brought up to date, and one with none was interrupted and is made anew.
 define install
 	@set -e; \
@@ -147,18 +150,18 @@ define install
 	wanted=$$($(PYTHON) -c "$$version" 2>/dev/null) || { \
 		echo "Kennel needs Python 3.11 or newer, but $(PYTHON) is $${wanted:-missing}." \
 			"Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }; \
-	found=$$(.venv/bin/python -c "$$version" 2>/dev/null) || true; \
-	if [ "$$found" != "$$wanted" ] || [ ! -e .venv/requirements.txt ]; then \
+	found=$$($(1)/bin/python -c "$$version" 2>/dev/null) || true; \
+	if [ "$$found" != "$$wanted" ] || [ ! -e $(1)/requirements.txt ]; then \
 		$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(install-venv); }; \
-		echo "Making .venv with Python $$wanted."; \
-		$(PYTHON) -m venv --clear .venv; \
+		echo "Making $(1) with Python $$wanted."; \
+		$(PYTHON) -m venv --clear $(1); \
 	fi; \
-	if ! cmp -s $(firstword $(1)) .venv/$(firstword $(1)); then \
-		echo "Installing the packages of $(firstword $(1)) into .venv."; \
-		rm -f .venv/requirements*.txt; \
-		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-			--require-hashes -r $(firstword $(1)); \
-		cp $(1) .venv/; \
+	if ! cmp -s $(firstword $(2)) $(1)/$(notdir $(firstword $(2))); then \
+		echo "Installing the packages of $(firstword $(2)) into $(1)."; \
+		rm -f $(1)/requirements*.txt; \
+		$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+			--require-hashes -r $(firstword $(2)); \
+		cp $(2) $(1)/; \
 	fi
 endef
 
