@@ -1,0 +1,5 @@
+/** The database that `DATABASE_URL` names. */
+
+const driver = process.env.DATABASE_URL.startsWith("sqlite:") ? "./db-sqlite.js" : "./db-pg.js"
+
+export const { open, seed } = await import(driver)
