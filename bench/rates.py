@@ -1,0 +1,292 @@
+"""How many requests a second each contender answers on one core, side by side: `python -m bench.rates`.
+
+Each has one worker on a core of its own. The load comes from another core, where PostgreSQL runs too, and which must
+not be what holds it up. All are started once. The calls are measured one after the other, and for each of them the
+contenders take turns, so that what slows the machine down for a while slows all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+import requests
+
+from tests.postgres import Cluster, Databases
+
+from .contenders import CALLS, CONTENDERS, KENNEL, POSTGRESQL, SQLITE, Call, Contender, check, sample
+from .processes import CORES, LOAD_CORES, Failed, Running, busy_seconds, on_cores, run_part
+
+T = TypeVar("T")
+CONNECTIONS = 16
+ENGINES = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
+READS, OTHERS = ("list", "one"), ("profile", "change", "create")
+# How many times as fast as a rival Kennel should be at least.
+GOALS = {
+    **{(call, "FastAPI"): 8 for call in READS},
+    **{(call, "Django"): 5 for call in READS},
+    **{(call, "lesson"): 4 for call in READS},
+    **{(call, "Express"): 0.8 for call in READS},
+    **{(call, "FastAPI"): 5 for call in OTHERS},
+    **{(call, "Django"): 3 for call in OTHERS},
+    **{(call, "Express"): 0.6 for call in OTHERS},
+    ("one", "empty Flask"): 0.6,
+}
+# What a bench's requests are made of, in wrk's own language. It makes each once, and they take turns.
+SCRIPT = """
+local calls = %s
+local requests = {}
+function init(args)
+  for _, body in ipairs(calls.bodies) do
+    for _, path in ipairs(calls.paths) do
+      table.insert(requests, wrk.format(calls.method, path, calls.headers, body ~= "" and body or nil))
+    end
+  end
+end
+local turn = 0
+function request()
+  turn = turn %% #requests + 1
+  return requests[turn]
+end
+function done(summary)
+  local errors = summary.errors
+  io.write(string.format("%%d %%d %%d %%d\\n", summary.requests, summary.duration, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many rounds, the seconds of a measurement, and those of the warm-up before the first."""
+
+    rounds: int
+    seconds: float
+    warm_up: float
+
+
+FULL, QUICK = Pace(5, 1.0, 0.5), Pace(3, 0.5, 0.2)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The requests a second of one contender for one call, a number for each round.
+
+    Beside them, how busy the load's cores were, and which part of a core those took that were not measured.
+    """
+
+    engine: str
+    call: str
+    contender: str
+    rounds: list[float] = field(default_factory=list)
+    load: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """The rate that half of the rounds reach."""
+        return statistics.median(self.rounds)
+
+
+def lua(value: object) -> str:
+    """A value as Lua writes it. JSON's texts are Lua's, where they hold no escapes of Unicode."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"[{lua(name)}] = {lua(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "{" + ", ".join(lua(item) for item in value) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def script(call: Call, headers: dict[str, str]) -> str:
+    """What wrk sends for a call."""
+    bodies = ["" if body is None else json.dumps(body) for body in call.bodies]
+    sent = {**headers, **({"Content-Type": "application/json"} if bodies[0] else {})}
+    return SCRIPT % lua({"method": call.method, "paths": list(call.paths), "bodies": bodies, "headers": sent})
+
+
+def load(url: str, text: str, seconds: float, folder: Path, refusals: bool = False) -> tuple[int, float]:
+    """Let wrk send requests for so long, and return how many were answered, and the seconds they took.
+
+    Raises `Failed` for an answer that is an error, unless there may be `refusals`, and for a lost connection.
+    """
+    path = folder / "requests.lua"
+    path.write_text(text)
+    # wrk counts whole seconds alone. At Ctrl-C it stops earlier, and tells as much.
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d600", "-s", str(path), url]
+    with on_cores(LOAD_CORES):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=10)[0]
+    finally:
+        process.kill()
+    if process.returncode:
+        raise Failed(f"wrk failed: {said.strip().splitlines()[-1]}")
+    answered, microseconds, errors, lost = (int(part) for part in said.splitlines()[-1].split())
+    if lost or (errors and not refusals):
+        raise Failed(f"{url}: {errors} of {answered} answers were errors, and {lost} connections were lost")
+    return answered, microseconds / 1e6
+
+
+@contextmanager
+def databases(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
+    """What makes the URL of a new database on this engine each time it is called.
+
+    PostgreSQL writes down what it has committed, as by default. It runs on the load's core.
+    """
+    if engine == SQLITE:
+        numbers = count(1)
+        yield lambda: f"sqlite:///{folder.absolute()}/{next(numbers)}.sqlite"
+        return
+    with on_cores(LOAD_CORES), Cluster() as cluster, Databases(cluster.url("postgres")) as made, on_cores(CORES):
+        yield made.create
+
+
+def analyze(url: str) -> None:
+    """Let PostgreSQL learn what its new rows are like, and write them down, so that it need not do so later."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ANALYZE")
+            connection.execute("CHECKPOINT")
+
+
+@dataclass
+class Entrant:
+    """A contender that runs, and the headers by which a user is logged in there."""
+
+    contender: Contender
+    server: Running
+    headers: dict[str, str]
+
+
+@contextmanager
+def entrants(engine: str, contenders: Sequence[Contender], folder: Path) -> Iterator[list[Entrant]]:
+    """All contenders of an engine, each with a database of its own, checked. Only one at a time gets requests."""
+    rows = sample()
+    file = folder / "rows.json"
+    file.write_text(json.dumps(rows))
+    with ExitStack() as stack:
+        new_database = stack.enter_context(databases(engine, folder))
+        there = []
+        for contender in contenders:
+            url = new_database()
+            if contender.seed:
+                contender.fill(url, file)
+                analyze(url)
+            server = stack.enter_context(contender.started(folder / contender.name, url))
+            headers = check(contender.name, server.url, rows) if contender.seed else {}
+            there.append(Entrant(contender, server, headers))
+        yield there
+
+
+def measure(engine: str, call: Call, there: Sequence[Entrant], pace: Pace, folder: Path) -> list[Rates]:
+    """The rates of one call, the contenders taking turns in each round."""
+    texts = [script(call, sent_headers(call, entrant)) for entrant in there]
+    measured = [Rates(engine, call.name, entrant.contender.name) for entrant in there]
+    for entrant, text in zip(there, texts, strict=True):
+        load(entrant.server.url, text, pace.warm_up, folder)
+    for _ in range(pace.rounds):
+        for entrant, text, rates in zip(there, texts, measured, strict=True):
+            others = [other.server for other in there if other is not entrant]
+            idle, busy = sum(other.cpu_seconds() for other in others), busy_seconds(LOAD_CORES)
+            answered, seconds = load(entrant.server.url, text, pace.seconds, folder)
+            rates.rounds.append(answered / seconds)
+            rates.load.append((busy_seconds(LOAD_CORES) - busy) / seconds)
+            rates.idle.append((sum(other.cpu_seconds() for other in others) - idle) / seconds)
+    return measured
+
+
+def sent_headers(call: Call, entrant: Entrant) -> dict[str, str]:
+    """The headers of a call's requests to this contender."""
+    headers = entrant.headers if call.logged_in else {}
+    if call.is_known:
+        url = entrant.server.url + call.paths[0]
+        headers = headers | {"If-None-Match": requests.get(url, timeout=30).headers["ETag"]}
+        status = requests.get(url, headers=headers, timeout=30).status_code
+        if status != 304:
+            raise Failed(f"{entrant.contender.name} answers {call.name} with {status} and not with 304")
+    return headers
+
+
+def run(
+    engines: Sequence[str], calls: Sequence[Call], contenders: Sequence[Contender], pace: Pace, say: Callable[..., None]
+) -> list[Rates]:
+    """Measure all of these, and say each call's rates when they are there."""
+    measured: list[Rates] = []
+    for engine in engines:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            some = [contender for contender in contenders if engine in contender.engines]
+            with entrants(engine, some, folder) as there:
+                for call in calls:
+                    able = [entrant for entrant in there if call.name in entrant.contender.calls]
+                    measured += measure(engine, call, able, pace, folder)
+                    say(told(measured[-len(able) :]))
+    return measured
+
+
+def ratio(ours: Rates, theirs: Rates) -> list[float]:
+    """How many times as fast we are, in each round."""
+    return [our / their for our, their in zip(ours.rounds, theirs.rounds, strict=True)]
+
+
+def goal(call: str, contender: str) -> float | None:
+    """What the ratio should be at least, where there is a goal."""
+    return GOALS.get((call, contender))
+
+
+def told(rates: Sequence[Rates]) -> str:
+    """The rates of one call, for a terminal."""
+    ours = next((each for each in rates if each.contender == KENNEL.name), None)
+    lines = [f"{rates[0].engine}, {CALLS[rates[0].call].title}: requests a second"]
+    for each in rates:
+        line = f"  {each.contender:<12}{each.median:>8.0f}  ({min(each.rounds):.0f} to {max(each.rounds):.0f})"
+        if ours and each is not ours:
+            ratios = ratio(ours, each)
+            line += f"   {KENNEL.name} {statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
+            wanted = goal(each.call, each.contender)
+            if wanted is not None:
+                line += f", goal {wanted}x: {'met' if statistics.median(ratios) >= wanted else 'NOT met'}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the rates."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rates", description=(__doc__ or "").splitlines()[0])
+    names = {contender.name.lower().replace(" ", "_"): contender for contender in CONTENDERS}
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about two minutes in all")
+    for option, known in (("only", names), ("calls", CALLS), ("engines", ENGINES)):
+        parser.add_argument(f"--{option}", default=",".join(known), help=f"some of these: {', '.join(known)}")
+    options = parser.parse_args(arguments)
+
+    def chosen(option: str, known: Mapping[str, T]) -> list[T]:
+        wanted = getattr(options, option).split(",")
+        if not set(wanted) <= known.keys():
+            parser.error(f"--{option}: {getattr(options, option)} is not among {', '.join(known)}")
+        return [item for name, item in known.items() if name in wanted]
+
+    run(
+        chosen("engines", ENGINES),
+        chosen("calls", CALLS),
+        chosen("only", names),
+        QUICK if options.quick else FULL,
+        lambda text: print(text, flush=True),
+    )
+
+
+if __name__ == "__main__":
+    run_part(main)

@@ -1,0 +1,83 @@
+"""Fills Kennel's database with rows of the bench: `python -m bench.seed FILE`, or `fill` for very many rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from api import create_app
+from api.passwords import hash_password
+from models import Dog, User, connect, disconnect, migrations
+from models.text import fold
+from models.transfer import drop_indexes, set_last_id, write
+
+TEXTS = ("name", "owner", "breed")
+
+
+def fill(url: str, users: Iterable[dict[str, Any]], dogs: Iterable[dict[str, Any]]) -> None:
+    """Make the tables in this empty database, and put these users and dogs in, with ids from 1 on."""
+    database = connect(url)
+    migrations.upgrade(database)
+    with database.atomic():
+        indexes = drop_indexes(database)
+        for model, rows in ((User, user_rows(users)), (Dog, dog_rows(dogs))):
+            write(database, model, chunks(model, rows))
+            set_last_id(database, model._meta.table_name, model.select(peewee.fn.MAX(model.id)).scalar())
+        for statement in indexes:  # faster than to keep them up to date with each row
+            database.execute_sql(statement)
+    database.execute_sql("ANALYZE")
+    disconnect()
+
+
+def chunks(model: type[peewee.Model], rows: Iterable[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Some rows at a time, as tuples in the order of the columns."""
+    columns = [field.column_name for field in model._meta.sorted_fields]
+    for some in peewee.chunked(rows, 5000):
+        yield [tuple(row[column] for column in columns) for row in some]
+
+
+def user_rows(users: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The columns of each user. Who has no `password_hash` can't log in."""
+    for number, user in enumerate(users, 1):
+        yield {
+            "id": number,
+            "username": user["username"],
+            "username_key": fold(user["username"]),
+            "email": user["email"],
+            "password_hash": user.get("password_hash", "x" * 60),
+            "image": user["image"],
+            "image_width": 125,
+            "image_height": 175,
+            "image_has_double": 0,
+            "image_is_default": 1,
+            "created_at": "2026-01-01 00:00:00.000000",
+        }
+
+
+def dog_rows(dogs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The columns of each dog."""
+    for number, dog in enumerate(dogs, 1):
+        moment = datetime.fromisoformat(dog["created_at"]).astimezone(UTC).replace(tzinfo=None)
+        yield {
+            "id": number,
+            **{name: dog[name] for name in TEXTS},
+            **{f"{name}_key": fold(dog[name]) for name in TEXTS},
+            "version": 1,
+            "created_at": moment.isoformat(" ", "microseconds"),
+            "user_id": dog["user"],
+        }
+
+
+if __name__ == "__main__":
+    rows = json.loads(Path(sys.argv[1]).read_text())
+    with create_app().app_context():
+        for user in rows["users"]:
+            user["password_hash"] = hash_password(user["password"])
+    fill(os.environ["DATABASE_URL"], rows["users"], rows["dogs"])
