@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Contender:
     engines: Sequence[str] = (SQLITE, POSTGRESQL)
     calls: Sequence[str] = ("list", "one", "profile", "change", "create")
     alive: str = "/api/v1/dogs?limit=20"
+    # One that only bounds what is possible answers at this path instead, with nothing, and has no rows.
+    instead: str | None = None
 
     def started(self, home: Path, database: str) -> Running:
         """Its server on the server's core, with this database, which has been filled."""
@@ -84,7 +86,25 @@ KENNEL = Contender(
     calls=("list", "one", "304", "profile", "change", "create"),
     alive="/health/live",
 )
-CONTENDERS = [KENNEL]
+CONTENDERS = [
+    KENNEL,
+    Contender("lesson", RIVALS / "lesson", [THEIRS, "-m", "gunicorn"], [THEIRS, "seed.py"]),
+    Contender(
+        "FastAPI",
+        RIVALS / "fastapi_template",
+        # As the template's own container starts it, but with one worker of its four.
+        [THEIRS, "-m", "fastapi", "run", "--workers", "1", "--host", "127.0.0.1", "main.py"],
+        [THEIRS, "seed.py"],
+    ),
+    Contender(
+        "Express",
+        RIVALS / "express",
+        ["node", "server.js"],
+        ["node", "seed.js"],
+        {"NODE_ENV": "production"},
+    ),
+    Contender("empty Flask", RIVALS / "empty_flask", [OURS, "app.py"], [], calls=("one",), alive="/", instead="/"),
+]
 
 
 @dataclass(frozen=True)
@@ -108,13 +128,16 @@ def sample() -> dict[str, Any]:
         {"username": f"Anna {n}", "email": f"anna{n}@example.com", "password": PASSWORD, "image": f"{n:032x}.webp"}
         for n in range(1, USERS + 1)
     ]
-    begin = datetime.fromisoformat("2026-01-01T00:00:00.000001Z")
+    # JavaScript's moments have milliseconds.
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
     dogs = [
         {
             "name": f"{choice.choice(NAMES)} {number}",
             "owner": users[number % USERS]["username"],
             "breed": choice.choice(BREEDS),
-            "created_at": (begin + timedelta(seconds=61 * number)).isoformat().replace("+00:00", "Z"),
+            "created_at": (begin + timedelta(seconds=61 * number))
+            .isoformat("T", "milliseconds")
+            .replace("+00:00", "Z"),
             "user": number % USERS + 1,
         }
         for number in range(1, DOGS + 1)

@@ -108,11 +108,12 @@ def lua(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def script(call: Call, headers: dict[str, str]) -> str:
-    """What wrk sends for a call."""
+def script(call: Call, headers: dict[str, str], instead: str | None = None) -> str:
+    """What wrk sends for a call, to another path if need be."""
+    paths = [instead] if instead else list(call.paths)
     bodies = ["" if body is None else json.dumps(body) for body in call.bodies]
     sent = {**headers, **({"Content-Type": "application/json"} if bodies[0] else {})}
-    return SCRIPT % lua({"method": call.method, "paths": list(call.paths), "bodies": bodies, "headers": sent})
+    return SCRIPT % lua({"method": call.method, "paths": paths, "bodies": bodies, "headers": sent})
 
 
 def load(url: str, text: str, seconds: float, folder: Path, refusals: bool = False) -> tuple[int, float]:
@@ -138,6 +139,8 @@ def load(url: str, text: str, seconds: float, folder: Path, refusals: bool = Fal
     answered, microseconds, errors, lost = (int(part) for part in said.splitlines()[-1].split())
     if lost or (errors and not refusals):
         raise Failed(f"{url}: {errors} of {answered} answers were errors, and {lost} connections were lost")
+    if not answered:
+        raise Failed(f"{url} answered nothing in {seconds} s. Is the machine busy with something else?")
     return answered, microseconds / 1e6
 
 
@@ -183,18 +186,18 @@ def entrants(engine: str, contenders: Sequence[Contender], folder: Path) -> Iter
         there = []
         for contender in contenders:
             url = new_database()
-            if contender.seed:
+            if not contender.instead:
                 contender.fill(url, file)
                 analyze(url)
             server = stack.enter_context(contender.started(folder / contender.name, url))
-            headers = check(contender.name, server.url, rows) if contender.seed else {}
+            headers = {} if contender.instead else check(contender.name, server.url, rows)
             there.append(Entrant(contender, server, headers))
         yield there
 
 
 def measure(engine: str, call: Call, there: Sequence[Entrant], pace: Pace, folder: Path) -> list[Rates]:
     """The rates of one call, the contenders taking turns in each round."""
-    texts = [script(call, sent_headers(call, entrant)) for entrant in there]
+    texts = [script(call, sent_headers(call, entrant), entrant.contender.instead) for entrant in there]
     measured = [Rates(engine, call.name, entrant.contender.name) for entrant in there]
     for entrant, text in zip(there, texts, strict=True):
         load(entrant.server.url, text, pace.warm_up, folder)
@@ -233,8 +236,9 @@ def run(
             with entrants(engine, some, folder) as there:
                 for call in calls:
                     able = [entrant for entrant in there if call.name in entrant.contender.calls]
-                    measured += measure(engine, call, able, pace, folder)
-                    say(told(measured[-len(able) :]))
+                    if able:
+                        measured += measure(engine, call, able, pace, folder)
+                        say(told(measured[-len(able) :]))
     return measured
 
 
