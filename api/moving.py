@@ -14,7 +14,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from models import database
-from models.base import database_of
+from models.database import database_of
 from models.transfer import Moved, Refused, copy_rows, count_rows, opened, prepare, snapshot
 
 from .backup import Backup, write_backup

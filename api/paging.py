@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
 import peewee
 from flask import current_app, request
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadData, Signer, base64_decode, base64_encode
 from marshmallow import ValidationError
 
-from models import database
+from models import database, prepared
 
 # Where a page ended: the value of the sort column, and the id.
 Place = tuple[Any, int]
@@ -33,67 +34,119 @@ class Page:
         return f"{current_app.config['PUBLIC_URL']}{request.path}?{urlencode(query)}"
 
 
-def paginate(rows: peewee.ModelSelect[Any], columns: dict[str, Any], query: dict[str, Any]) -> Page:
-    """The page of `rows` that the query asks for by `sort`, `limit` and `cursor`.
+class List(NamedTuple):
+    """What a list is, but for the values that its rows are equal in. Lists that are alike share the text of a query."""
 
-    `columns` maps the names that `sort` may have to columns, and those of the filters; rows with equal values follow
-    by their id, which makes every order a total one. Raises `ValidationError` for a cursor that was not given out for
-    this very list.
+    find: Callable[..., peewee.ModelSelect[Any]]
+    filters: tuple[tuple[str, Any], ...]
+    equal: tuple[tuple[str, Any], ...]
+    column: Any
+    identity: Any
+    descending: bool
+
+
+def paginate(find: Callable[..., peewee.ModelSelect[Any]], columns: dict[str, Any], query: dict[str, Any]) -> Page:
+    """The page that the query asks for by `sort`, `limit` and `cursor`, of the rows that fit all else in it.
+
+    `columns` maps the names that `sort` may have to columns, and those of the filters that rows are equal in. `find`
+    takes the other filters and selects rows. Rows with equal values follow by their id, which makes every order a
+    total one. Raises `ValidationError` for a cursor that was not given out for this very list.
     """
-    limit = query["limit"]
-    column = columns[query["sort"].lstrip("-")]
-    if column is columns["id"]:
+    limit, sort = query["limit"], query["sort"]
+    filters = {
+        name: value for name, value in query.items() if value is not False and name not in ("limit", "sort", "cursor")
+    }
+    equal = {name: filters.pop(name) for name in columns if name in filters}
+    column = columns[sort.lstrip("-")]
+    if column is columns["id"] and equal:
         # All rows are equal in what they are filtered by, and its index knows them in the order of their ids.
-        column = next((columns[name] for name, value in query.items() if value and name in columns), column)
+        column = columns[next(iter(equal))]
+    pairs = tuple((name, columns[name]) for name in equal)
+    this_list = List(find, tuple(filters.items()), pairs, column, columns["id"], sort.startswith("-"))
     signer = cursor_signer(query, column)
     place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
-    found = rows_after(rows, column, columns["id"], place, query["sort"].startswith("-"), limit + 1)
+    found = rows_after(this_list, equal, place, limit + 1)
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)
 
 
-def rows_after(
-    rows: peewee.ModelSelect[Any], column: Any, identity: Any, place: Place | None, descending: bool, count: int
-) -> list[Any]:
+def rows_after(this_list: List, equal: dict[str, Any], place: Place | None, count: int) -> list[Any]:
     """The next `count` rows behind a place, in the order of the column and then of the id.
 
     On SQLite first the rest of the rows that are equal in the column, then those beyond: at once, by a comparison of
     pairs, it would walk through all equal ones. PostgreSQL finds pairs at once, and would else go by the ids alone.
     """
-    order = [part.desc() if descending else part for part in (column, identity)]
     if place is None:
-        return list(rows.order_by(*order).limit(count))
+        return selected(this_list, None, limit=count, **equal)
     value, row_id = place
-    if column is not identity and not isinstance(database.obj, peewee.SqliteDatabase):
-        pair, last = peewee.Tuple(column, identity), peewee.Tuple(column.db_value(value), row_id)
-        return list(rows.where(pair < last if descending else pair > last).order_by(*order).limit(count))
-    equal, beyond = column == value, column < value if descending else column > value
-    later = identity < row_id if descending else identity > row_id
-    found = list(rows.where(equal, later).order_by(order[1]).limit(count)) if column is not identity else []
+    if this_list.column is this_list.identity:
+        return selected(this_list, beyond, limit=count, cursor=row_id, **equal)
+    if not isinstance(database.obj, peewee.SqliteDatabase):
+        return selected(this_list, behind_pair, limit=count, cursor=value, id=row_id, **equal)
+    found = selected(this_list, among_equal, limit=count, cursor=value, id=row_id, **equal)
     if len(found) < count:
-        found.extend(rows.where(beyond).order_by(*order).limit(count - len(found)))
+        found += selected(this_list, beyond, limit=count - len(found), cursor=value, **equal)
     return found
 
 
-def cursor_signer(query: dict[str, Any], column: Any) -> URLSafeSerializer:
+@prepared
+def selected(
+    this_list: List, behind: Callable[..., Any] | None, limit: Any, cursor: Any = None, id: Any = None, **equal: Any
+) -> peewee.Query:
+    """The rows of this list `behind` a place, which is the value `cursor` of its column and an `id`."""
+    rows = this_list.find(**dict(this_list.filters))
+    for name, column in this_list.equal:
+        rows = rows.where(is_equal(column, equal[name]))
+    if behind is not None:
+        rows = rows.where(behind(this_list, cursor, id))
+    order = (this_list.column, this_list.identity)
+    return rows.order_by(*(part.desc() if this_list.descending else part for part in order)).limit(limit)
+
+
+def beyond(this_list: List, value: Any, _: Any) -> Any:
+    """The condition that a row comes behind all those with this value."""
+    return this_list.column < value if this_list.descending else this_list.column > value
+
+
+def among_equal(this_list: List, value: Any, row_id: Any) -> Any:
+    """The condition that a row has this value, and comes behind the one with this id."""
+    later = this_list.identity < row_id if this_list.descending else this_list.identity > row_id
+    return (this_list.column == value) & later
+
+
+def behind_pair(this_list: List, value: Any, row_id: Any) -> Any:
+    """The condition that a row comes behind the place of this value and id, as one comparison."""
+    pair = peewee.Tuple(this_list.column, this_list.identity)
+    place = peewee.Tuple(value.kept_as(this_list.column), row_id.kept_as(this_list.identity))
+    return pair < place if this_list.descending else pair > place
+
+
+def is_equal(column: Any, value: Any) -> Any:
+    """The condition that a column has this value, for a list that goes by the column and the id.
+
+    PostgreSQL would take an equality for a reason to go by the ids alone, past all rows that do not fit.
+    """
+    return column == value if isinstance(database.obj, peewee.SqliteDatabase) else column.between(value, value)
+
+
+def cursor_signer(query: dict[str, Any], column: Any) -> Signer:
     """What signs the cursors of this list: another sort or filter makes another signature."""
     this_list = {name: value for name, value in query.items() if name not in ("limit", "cursor")}
     salt = orjson.dumps([request.path.rstrip("/"), column.name, this_list], option=orjson.OPT_SORT_KEYS)
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=salt, serializer=orjson)
+    return Signer(current_app.config["SECRET_KEY"], salt=salt)
 
 
-def write_cursor(signer: URLSafeSerializer, row: Any, column: Any) -> str:
+def write_cursor(signer: Signer, row: Any, column: Any) -> str:
     """The place of this row in the list."""
-    value = column.db_value(row.__data__[column.name])
-    signed: Any = signer.dumps([value, row.id])
-    return signed.decode()
+    value = column.db_value(getattr(row, column.column_name))
+    return signer.sign(base64_encode(orjson.dumps([value, row.id]))).decode()
 
 
-def read_cursor(signer: URLSafeSerializer, cursor: str, column: Any) -> Place:
+def read_cursor(signer: Signer, cursor: str, column: Any) -> Place:
     """The place that this cursor names. Raises `ValidationError`."""
     try:
-        value, row_id = signer.loads(cursor.encode("ascii", "replace"))
-    except BadSignature:
+        value, row_id = orjson.loads(base64_decode(signer.unsign(cursor.encode("ascii", "replace"))))
+    except BadData:
         raise ValidationError(
             {"cursor": ["This cursor is not one of this list. Begin again without a cursor."]}
         ) from None

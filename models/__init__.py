@@ -1,8 +1,9 @@
 """Rows and their rules. Nothing here knows of requests, schemas or status codes."""
 
-from .base import atomic, connect, database, disconnect, is_equal
+from .database import atomic, connect, database, disconnect
 from .dog import Dog
 from .errors import Conflict, Ended, NotFound, Stale
+from .prepared import prepared
 from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User
@@ -12,5 +13,5 @@ MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [
     "MODELS", "Conflict", "Dog", "Ended", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
-    "atomic", "connect", "database", "disconnect", "is_equal",
+    "atomic", "connect", "database", "disconnect", "prepared",
 ]  # fmt: skip

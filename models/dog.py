@@ -6,8 +6,9 @@ from typing import Any
 
 import peewee
 
-from .base import Model, MomentField, is_equal, now
+from .base import KeyField, Model, MomentField, kept, now
 from .errors import NotFound, Stale
+from .prepared import Placeholder, prepared
 from .text import fold
 from .user import User
 
@@ -21,11 +22,11 @@ class Dog(Model):
     """
 
     name = peewee.CharField(max_length=80)
-    name_key = peewee.TextField()
+    name_key = KeyField()
     owner = peewee.CharField(max_length=80)
-    owner_key = peewee.TextField()
+    owner_key = KeyField()
     breed = peewee.CharField(max_length=80)
-    breed_key = peewee.TextField()
+    breed_key = KeyField()
     version = peewee.IntegerField(default=1)
     created_at = MomentField(default=now)
     user_id: int
@@ -53,11 +54,9 @@ class Dog(Model):
         return cls.create(user=user, **with_keys({"name": name, "breed": breed, "owner": owner}))
 
     @classmethod
-    def search(cls, q: str = "", **equal: Any) -> peewee.ModelSelect[Dog]:
-        """The dogs with `q` in a text and with these texts and this `user_id`, all without regard to case."""
+    def search(cls, q: str = "") -> peewee.ModelSelect[Dog]:
+        """The dogs with `q` in a text, without regard to case."""
         query = cls.select()
-        for name, value in equal.items():
-            query = query.where(is_equal(cls.user, value) if name == "user_id" else is_equal(KEYS[name], fold(value)))
         if q:
             part = fold(q)
             query = query.where(
@@ -72,31 +71,48 @@ class Dog(Model):
         """
         if not fields:
             return self
-        query = Dog.update(version=Dog.version + 1, **with_keys(fields)).where(Dog.id == self.id)
-        return self.write(query, version)
+        return written(changed(**{**with_keys(fields), **seen(self, version)}), version)
 
     def erase(self, version: int | None = None) -> Dog:
         """Delete the row and return it as it stood. Raises as `change` does."""
-        return self.write(Dog.delete().where(Dog.id == self.id), version)
-
-    def write(self, query: Any, version: int | None) -> Dog:
-        """Run a write and return the row: one statement, so that no other write comes between look and deed.
-
-        Where the version is given and the row is gone, it has been changed too: `Stale`.
-        """
-        if version is not None:
-            query = query.where(Dog.version == version)
-        rows = list(query.returning(Dog))  # to its end, where SQLite commits it
-        if rows:
-            return rows[0]
-        if version is not None:
-            raise Stale("This dog has been changed since you read it")
-        raise NotFound("There is no dog with this id")
+        return written(erased(**seen(self, version)), version)
 
 
-KEYS = {"name": Dog.name_key, "owner": Dog.owner_key, "breed": Dog.breed_key}
+@prepared
+def changed(seen_id: Any, seen_version: Any = None, **texts: Placeholder) -> peewee.Query:
+    """Change a dog, and return it."""
+    changes = {**kept(Dog, texts), Dog.version: Dog.version + 1}
+    return Dog.update(changes).where(*is_as_seen(seen_id, seen_version)).returning(Dog)
+
+
+@prepared
+def erased(seen_id: Any, seen_version: Any = None) -> peewee.Query:
+    """Delete a dog, and return it."""
+    return Dog.delete().where(*is_as_seen(seen_id, seen_version)).returning(Dog)
+
+
+def is_as_seen(seen_id: Any, seen_version: Any) -> list[Any]:
+    """The conditions that it is this dog, and in this version where one is given."""
+    return [Dog.id == seen_id] + ([] if seen_version is None else [Dog.version == seen_version])
+
+
+def seen(dog: Dog, version: int | None) -> dict[str, int]:
+    """The dog that a write is for, in the version that it must have, where one is given."""
+    return {"seen_id": dog.id} | ({} if version is None else {"seen_version": version})
+
+
+def written(rows: list[Any], version: int | None) -> Dog:
+    """The row that one statement has written, so that no other write came between look and deed.
+
+    Where the version is given and the row is gone, it has been changed too: `Stale`.
+    """
+    for row in rows:
+        return Dog.of(row)
+    if version is not None:
+        raise Stale("This dog has been changed since you read it")
+    raise NotFound("There is no dog with this id")
 
 
 def with_keys(fields: dict[str, str]) -> dict[str, str]:
     """These texts, each with the column it is found by."""
-    return fields | {f"{name}_key": fold(fields[name]) for name in TEXTS if name in fields}
+    return fields | {f"{name}_key": fields[name] for name in TEXTS if name in fields}

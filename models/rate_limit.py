@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import peewee
 
-from .base import MomentField, database, now
+from .base import MomentField, now
+from .database import database
 
 
 class RateLimit(peewee.Model):

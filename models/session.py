@@ -9,7 +9,9 @@ from typing import Any
 
 import peewee
 
-from .base import Model, MomentField, atomic, now
+from .base import Model, MomentField, now
+from .database import atomic
+from .prepared import prepared
 from .user import User
 
 REMEMBERED = timedelta(days=30)
@@ -74,11 +76,13 @@ class Session(Model):
     @classmethod
     def with_key(cls, key: str) -> Session | None:
         """The live session with this key, with its user, by one query; its use is noted."""
-        session = cls.select(cls, User).join(User).where(cls.key_hash == hash_of(key), cls.expires_at > now()).first()
-        if session is not None:
+        for row in alive(key_hash=hash_of(key), moment=now()):
+            session = cls.of(row[:OWN_COLUMNS])
+            session.user = User.of(row[OWN_COLUMNS:])
             session.user.session = session
             session.touch()
-        return session
+            return session
+        return None
 
     def touch(self) -> None:
         """Note that it is in use, at most once in `TOUCH_INTERVAL`, so that most reads write nothing."""
@@ -100,3 +104,12 @@ class Session(Model):
         """Set the user's password and end every other session of that user. Raises `Ended`."""
         self.user.locked().change(password_hash=password_hash)
         Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
+
+
+OWN_COLUMNS = len(Session._meta.sorted_fields)
+
+
+@prepared
+def alive(key_hash: Any, moment: Any) -> peewee.Query:
+    """The session with this key, if it has not ended, and its user."""
+    return Session.select(Session, User).join(User).where(Session.key_hash == key_hash, Session.expires_at > moment)

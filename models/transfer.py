@@ -21,7 +21,8 @@ import peewee
 import psycopg
 
 from . import MODELS, migrations
-from .base import Model, MomentField, database_of
+from .base import Model, MomentField
+from .database import database_of
 from .postgres import Postgres
 
 # How many rows are in memory at a time.

@@ -10,7 +10,8 @@ from typing import Any
 import peewee
 from flask_login import UserMixin
 
-from .base import Model, MomentField, atomic, database, now
+from .base import Model, MomentField, now
+from .database import atomic, database
 from .errors import Conflict, Ended
 from .text import fold
 

@@ -22,7 +22,8 @@ from flask.testing import FlaskClient
 from playhouse.schema_diff import diff_models
 
 from models import MODELS, Dog, RateLimit, User, connect, database, disconnect, migrations
-from models.base import database_of, now
+from models.base import now
+from models.database import database_of
 from models.text import fold
 
 from .factories import add_dog, at_once, refusal, register, sqlite_file

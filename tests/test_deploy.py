@@ -16,7 +16,7 @@ import requests
 from dotenv import dotenv_values
 
 from api.config import Config
-from models.base import database_of
+from models.database import database_of
 
 from .documents import blocks_of
 from .machines import fields_of, photo_of

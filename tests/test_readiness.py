@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import migrations
-from models.base import database_of
+from models.database import database_of
 
 from .factories import log_lines, refusal, sqlite_file
 from .postgres import Cluster
