@@ -56,10 +56,10 @@ class Contender:
     # One that only bounds what is possible answers at this path instead, with nothing, and has no rows.
     instead: str | None = None
 
-    def started(self, home: Path, database: str) -> Running:
-        """Its server on the server's core, with this database, which has been filled."""
-        settings = {"DATABASE_URL": database, "SECRET_KEY": KEY, **self.settings}
-        return Running(self.command, self.folder, home, settings, self.alive, SERVER_CORES)
+    def started(self, home: Path, database: str, cores: Sequence[int] = SERVER_CORES, **settings: str) -> Running:
+        """Its server on the server's core or these, with this database, which has been filled, and these settings."""
+        settings = {"DATABASE_URL": database, "SECRET_KEY": KEY, **self.settings, **settings}
+        return Running(self.command, self.folder, home, settings, self.alive, cores)
 
     def fill(self, database: str, rows: Path) -> None:
         """Make its tables in this database, which is empty, and put these rows in. Raises `Failed`."""
@@ -88,7 +88,6 @@ KENNEL = Contender(
 )
 CONTENDERS = [
     KENNEL,
-    Contender("lesson", RIVALS / "lesson", [THEIRS, "-m", "gunicorn"], [THEIRS, "seed.py"]),
     Contender(
         "FastAPI",
         RIVALS / "fastapi_template",
@@ -96,6 +95,8 @@ CONTENDERS = [
         [THEIRS, "-m", "fastapi", "run", "--workers", "1", "--host", "127.0.0.1", "main.py"],
         [THEIRS, "seed.py"],
     ),
+    Contender("Django", RIVALS / "django_rest", [THEIRS, "-m", "gunicorn"], [THEIRS, "seed.py"]),
+    Contender("lesson", RIVALS / "lesson", [THEIRS, "-m", "gunicorn"], [THEIRS, "seed.py"]),
     Contender(
         "Express",
         RIVALS / "express",
@@ -135,9 +136,7 @@ def sample() -> dict[str, Any]:
             "name": f"{choice.choice(NAMES)} {number}",
             "owner": users[number % USERS]["username"],
             "breed": choice.choice(BREEDS),
-            "created_at": (begin + timedelta(seconds=61 * number))
-            .isoformat("T", "milliseconds")
-            .replace("+00:00", "Z"),
+            "created_at": f"{begin + timedelta(seconds=61 * number):%Y-%m-%dT%H:%M:%S}.001Z",
             "user": number % USERS + 1,
         }
         for number in range(1, DOGS + 1)
@@ -197,7 +196,10 @@ def logged_in(name: str, url: str, user: dict[str, str]) -> dict[str, str]:
     if not answer.ok:
         raise Failed(f"{name} answers a login with {answer.status_code}")
     if answer.cookies:
-        return {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in answer.cookies)}
+        cookies = dict(answer.cookies)
+        # Django wants its token against forgery in a header too.
+        token = {"X-CSRFToken": cookies["csrftoken"]} if "csrftoken" in cookies else {}
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()), **token}
     token = unwrapped(answer.json()).get("access_token") or answer.json().get("access_token")
     return {"Authorization": f"Bearer {token}"}
 

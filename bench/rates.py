@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import requests
@@ -26,6 +26,7 @@ import requests
 from tests.postgres import Cluster, Databases
 
 from .contenders import CALLS, CONTENDERS, KENNEL, POSTGRESQL, SQLITE, Call, Contender, check, sample
+from .findings import Finding
 from .processes import CORES, LOAD_CORES, Failed, Running, busy_seconds, on_cores, run_part
 
 T = TypeVar("T")
@@ -43,15 +44,12 @@ GOALS = {
     **{(call, "Express"): 0.6 for call in OTHERS},
     ("one", "empty Flask"): 0.6,
 }
-# What a bench's requests are made of, in wrk's own language. It makes each once, and they take turns.
+# The requests in wrk's own language. It makes each of them once, and they take turns.
 SCRIPT = """
-local calls = %s
 local requests = {}
 function init(args)
-  for _, body in ipairs(calls.bodies) do
-    for _, path in ipairs(calls.paths) do
-      table.insert(requests, wrk.format(calls.method, path, calls.headers, body ~= "" and body or nil))
-    end
+  for _, each in ipairs(%s) do
+    table.insert(requests, wrk.format(each.method, each.path, each.headers, each.body))
   end
 end
 local turn = 0
@@ -108,21 +106,23 @@ def lua(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def script(call: Call, headers: dict[str, str], instead: str | None = None) -> str:
-    """What wrk sends for a call, to another path if need be."""
-    paths = [instead] if instead else list(call.paths)
-    bodies = ["" if body is None else json.dumps(body) for body in call.bodies]
-    sent = {**headers, **({"Content-Type": "application/json"} if bodies[0] else {})}
-    return SCRIPT % lua({"method": call.method, "paths": paths, "bodies": bodies, "headers": sent})
+def request(method: str, path: str, headers: dict[str, str], body: dict[str, str] | None = None) -> dict[str, Any]:
+    """A request as the script has it."""
+    if body is None:
+        return {"method": method, "path": path, "headers": headers}
+    headers = headers | {"Content-Type": "application/json"}
+    return {"method": method, "path": path, "headers": headers, "body": json.dumps(body)}
 
 
-def load(url: str, text: str, seconds: float, folder: Path, refusals: bool = False) -> tuple[int, float]:
-    """Let wrk send requests for so long, and return how many were answered, and the seconds they took.
+def load(
+    url: str, sent: list[dict[str, Any]], seconds: float, folder: Path, refusals: bool = False
+) -> tuple[int, float]:
+    """Let wrk send these requests in turn for so long, and return how many were answered, and the seconds they took.
 
     Raises `Failed` for an answer that is an error, unless there may be `refusals`, and for a lost connection.
     """
     path = folder / "requests.lua"
-    path.write_text(text)
+    path.write_text(SCRIPT % lua(sent))
     # wrk counts whole seconds alone. At Ctrl-C it stops earlier, and tells as much.
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d600", "-s", str(path), url]
     with on_cores(LOAD_CORES):
@@ -139,8 +139,6 @@ def load(url: str, text: str, seconds: float, folder: Path, refusals: bool = Fal
     answered, microseconds, errors, lost = (int(part) for part in said.splitlines()[-1].split())
     if lost or (errors and not refusals):
         raise Failed(f"{url}: {errors} of {answered} answers were errors, and {lost} connections were lost")
-    if not answered:
-        raise Failed(f"{url} answered nothing in {seconds} s. Is the machine busy with something else?")
     return answered, microseconds / 1e6
 
 
@@ -197,31 +195,34 @@ def entrants(engine: str, contenders: Sequence[Contender], folder: Path) -> Iter
 
 def measure(engine: str, call: Call, there: Sequence[Entrant], pace: Pace, folder: Path) -> list[Rates]:
     """The rates of one call, the contenders taking turns in each round."""
-    texts = [script(call, sent_headers(call, entrant), entrant.contender.instead) for entrant in there]
+    sent = [requests_of(call, entrant) for entrant in there]
     measured = [Rates(engine, call.name, entrant.contender.name) for entrant in there]
-    for entrant, text in zip(there, texts, strict=True):
-        load(entrant.server.url, text, pace.warm_up, folder)
+    for entrant, some in zip(there, sent, strict=True):
+        load(entrant.server.url, some, pace.warm_up, folder)
     for _ in range(pace.rounds):
-        for entrant, text, rates in zip(there, texts, measured, strict=True):
+        for entrant, some, rates in zip(there, sent, measured, strict=True):
             others = [other.server for other in there if other is not entrant]
             idle, busy = sum(other.cpu_seconds() for other in others), busy_seconds(LOAD_CORES)
-            answered, seconds = load(entrant.server.url, text, pace.seconds, folder)
+            answered, seconds = load(entrant.server.url, some, pace.seconds, folder)
+            if not answered:
+                raise Failed(f"{rates.contender} answers nothing in {seconds:.1f} s: is the machine busy otherwise?")
             rates.rounds.append(answered / seconds)
             rates.load.append((busy_seconds(LOAD_CORES) - busy) / seconds)
             rates.idle.append((sum(other.cpu_seconds() for other in others) - idle) / seconds)
     return measured
 
 
-def sent_headers(call: Call, entrant: Entrant) -> dict[str, str]:
-    """The headers of a call's requests to this contender."""
+def requests_of(call: Call, entrant: Entrant) -> list[dict[str, Any]]:
+    """The requests of a call to this contender."""
     headers = entrant.headers if call.logged_in else {}
     if call.is_known:
         url = entrant.server.url + call.paths[0]
         headers = headers | {"If-None-Match": requests.get(url, timeout=30).headers["ETag"]}
         status = requests.get(url, headers=headers, timeout=30).status_code
         if status != 304:
-            raise Failed(f"{entrant.contender.name} answers {call.name} with {status} and not with 304")
-    return headers
+            raise Failed(f"{entrant.contender.name} answers {call.title} with {status}")
+    paths = [entrant.contender.instead] if entrant.contender.instead else call.paths
+    return [request(call.method, path, headers, body) for body in call.bodies for path in paths]
 
 
 def run(
@@ -242,14 +243,11 @@ def run(
     return measured
 
 
-def ratio(ours: Rates, theirs: Rates) -> list[float]:
-    """How many times as fast we are, in each round."""
-    return [our / their for our, their in zip(ours.rounds, theirs.rounds, strict=True)]
-
-
-def goal(call: str, contender: str) -> float | None:
-    """What the ratio should be at least, where there is a goal."""
-    return GOALS.get((call, contender))
+def ratio(ours: Rates, theirs: Rates) -> Finding:
+    """How many times as fast as a rival we are for a call, in each round."""
+    what = f"{ours.engine}, {CALLS[ours.call].title}: {ours.contender} / {theirs.contender}"
+    numbers = [our / their for our, their in zip(ours.rounds, theirs.rounds, strict=True)]
+    return Finding(what, numbers, "x", GOALS.get((ours.call, theirs.contender)), at_least=True)
 
 
 def told(rates: Sequence[Rates]) -> str:
@@ -259,11 +257,7 @@ def told(rates: Sequence[Rates]) -> str:
     for each in rates:
         line = f"  {each.contender:<12}{each.median:>8.0f}  ({min(each.rounds):.0f} to {max(each.rounds):.0f})"
         if ours and each is not ours:
-            ratios = ratio(ours, each)
-            line += f"   {KENNEL.name} {statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
-            wanted = goal(each.call, each.contender)
-            if wanted is not None:
-                line += f", goal {wanted}x: {'met' if statistics.median(ratios) >= wanted else 'NOT met'}"
+            line = f"{line:<42}" + str(ratio(ours, each)).partition(": ")[2]
         lines.append(line)
     return "\n".join(lines)
 
