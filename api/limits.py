@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from ipaddress import IPv6Address, ip_address
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import peewee
-from flask import Flask, request
-from flask_limiter import Limiter, RequestLimit
+from flask import Flask, current_app, request
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import Storage
+from limits.storage import Storage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 
 from models import RateLimit, User
 from models.text import fold
@@ -22,6 +23,7 @@ from .errors import Forbidden, TooManyRequests, Unauthorized
 
 FAILURES_PER_ACCOUNT: RateLimitItem = RateLimitItemPerMinute(10, 5, "failures")
 FAILURES_PER_ADDRESS: RateLimitItem = RateLimitItemPerMinute(100, 5, "failures")
+REGISTRATIONS: RateLimitItem = RateLimitItemPerMinute(30, 1, "registrations")
 
 
 class DatabaseStorage(Storage):
@@ -73,24 +75,26 @@ def address() -> str:
     return str(found)
 
 
-def refuse(limit: RequestLimit) -> NoReturn:
-    """Raise `TooManyRequests` for a limit that is used up."""
-    raise_too_many(limit.reset_at)
-
-
-def raise_too_many(ends_at: float) -> NoReturn:
-    """Raise `TooManyRequests` until this moment, in seconds since 1970."""
-    seconds = max(1, round(ends_at - time.time() + 0.5))
-    raise TooManyRequests(f"Too many attempts. Try again in {seconds} seconds", seconds)
-
-
-limiter = Limiter(address, strategy="fixed-window", on_breach=refuse, storage_options={"wrap_exceptions": True})
-registrations = limiter.limit("30/minute")
-
-
 def init_app(app: Flask) -> None:
-    """Count in the storage of `RATELIMIT_STORAGE_URI`."""
-    limiter.init_app(app)
+    """Count in the storage of `RATELIMIT_STORAGE_URI`, where limits are on."""
+    app.extensions["limits"] = None
+    if app.config["RATELIMIT_ENABLED"]:
+        storage = storage_from_string(app.config["RATELIMIT_STORAGE_URI"], wrap_exceptions=True)
+        app.extensions["limits"] = FixedWindowRateLimiter(storage)
+
+
+def registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Count each call of this verb against the address, also one that is refused. Raises `TooManyRequests`."""
+
+    @wraps(verb)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        limits = current_app.extensions["limits"]
+        caller = (REGISTRATIONS, address())
+        if limits and not limits.hit(*caller):
+            refuse(*caller)
+        return verb(*args, **kwargs)
+
+    return counted
 
 
 def account_key(user: User | None, name: str) -> str:
@@ -105,23 +109,31 @@ def failures_counted(action: str, account: str) -> Iterator[None]:
     Guesses sent side by side all find the limit open at the start, so it is looked at again when the password has
     been checked: what came too late learns nothing, not even that it was right.
     """
-    if not limiter.enabled:
+    limits = current_app.extensions["limits"]
+    if not limits:
         yield
         return
-    counters = [(FAILURES_PER_ACCOUNT, account), (FAILURES_PER_ADDRESS, address())]
-    refuse_if_used_up(counters, action)
+    counters = [(FAILURES_PER_ACCOUNT, action, account), (FAILURES_PER_ADDRESS, action, address())]
+    refuse_if_used_up(counters)
     try:
         yield
     except (Unauthorized, Forbidden):
-        within = [limiter.limiter.hit(limit, action, key) for limit, key in counters]
+        within = [limits.hit(*counter) for counter in counters]
         if not all(within):
-            refuse_if_used_up(counters, action)
+            refuse_if_used_up(counters)
         raise
-    refuse_if_used_up(counters, action)
+    refuse_if_used_up(counters)
 
 
-def refuse_if_used_up(counters: list[tuple[RateLimitItem, str]], action: str) -> None:
+def refuse_if_used_up(counters: list[tuple[RateLimitItem, str, str]]) -> None:
     """Raise `TooManyRequests` where one of these limits is reached."""
-    for limit, key in counters:
-        if not limiter.limiter.test(limit, action, key):
-            raise_too_many(limiter.limiter.get_window_stats(limit, action, key).reset_time)
+    for counter in counters:
+        if not current_app.extensions["limits"].test(*counter):
+            refuse(*counter)
+
+
+def refuse(limit: RateLimitItem, *counted: str) -> NoReturn:
+    """Raise `TooManyRequests` until this limit starts again from nothing."""
+    ends_at = current_app.extensions["limits"].get_window_stats(limit, *counted).reset_time
+    seconds = max(1, round(ends_at - time.time() + 0.5))
+    raise TooManyRequests(f"Too many attempts. Try again in {seconds} seconds", seconds)

@@ -42,7 +42,12 @@ def init_app(app: Flask) -> None:
     app.add_url_rule("/", "first_page", first_page)
     app.add_url_rule("/assets/<path:name>", "asset", asset)
     taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
-    app.before_request(lambda: None if request.path.split("/")[1] in taken else client_page())
+    app.before_request(lambda: client_page() if is_free(taken) else None)
+
+
+def is_free(taken: set[str]) -> bool:
+    """Whether this address has no route, nor has one below the same first part."""
+    return request.url_rule is None and request.path.split("/")[1] not in taken
 
 
 def let_script_run(response: Response) -> Response:

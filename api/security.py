@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from flask import Flask, Response, current_app, g, request
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
-from flask_cors import CORS
+from flask_cors.core import get_cors_options, set_cors_headers
+from itsdangerous import URLSafeTimedSerializer
 from modern_csrf.base import should_accept_request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,9 +21,26 @@ EXPOSED = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 # Browsers keep a preflight at most this long (Chromium two hours), in seconds.
 PREFLIGHT_AGE = 7200
 
+# The headers of every answer, where it has none of these names yet (OWASP, REST Security Cheat Sheet).
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+    "Vary": "Origin",
+}
+SAFE = ("GET", "HEAD", "OPTIONS")
+
 
 class SessionCookie(SecureCookieSessionInterface):
     """Flask's signed cookie, which a browser keeps for as long as the session may live."""
+
+    def __init__(self, app: Flask) -> None:
+        self.serializer_of_app = super().get_signing_serializer(app)
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs the cookies. Flask would make one for each request, with a cookie or not."""
+        return self.serializer_of_app
 
     def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
         """When a browser forgets it; None for when it is closed."""
@@ -40,21 +58,24 @@ def init_app(app: Flask) -> None:
         # How long a signature is good. The session's row says when it ends, so the signature need not.
         PERMANENT_SESSION_LIFETIME=timedelta(days=36500),
     )
-    app.session_interface = SessionCookie()
+    app.session_interface = SessionCookie(app)
     proxies = config["TRUSTED_PROXIES"]
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
     app.before_request(refuse_foreign_pages)
     app.after_request(set_headers)
-    CORS(
+    app.extensions["cors"] = get_cors_options(
         app,
-        # As patterns, since it would take the brackets of http://[::1]:3000 for one.
-        origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in config["CORS_ORIGINS"]],
-        supports_credentials=True,
-        expose_headers=EXPOSED,
-        max_age=PREFLIGHT_AGE,
-        vary_header=False,  # `set_headers` says it on every answer, also to those who send no Origin
+        {
+            # As patterns, since it would take the brackets of http://[::1]:3000 for one.
+            "origins": [re.compile(rf"{re.escape(origin)}\Z") for origin in config["CORS_ORIGINS"]],
+            "supports_credentials": True,
+            "expose_headers": EXPOSED,
+            "max_age": PREFLIGHT_AGE,
+            "vary_header": False,  # `HEADERS` say it on every answer, also to those who send no Origin
+        },
     )
+    app.after_request(set_cors)
 
 
 def refuse_foreign_pages() -> None:
@@ -62,7 +83,7 @@ def refuse_foreign_pages() -> None:
 
     Calls with a bearer token need no such care: a foreign page has no token to send.
     """
-    if request.headers.get("Authorization", "").lower().startswith("bearer "):
+    if request.method in SAFE or request.headers.get("Authorization", "").lower().startswith("bearer "):
         return
     origin = request.headers.get("Origin")
     if not should_accept_request(
@@ -86,15 +107,22 @@ def own_and_listed_origins() -> set[str]:
 
 
 def set_headers(response: Response) -> Response:
-    """The headers of every answer (OWASP, REST Security Cheat Sheet)."""
-    headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    headers.setdefault("Cache-Control", "no-store" if session_was_used() else "no-cache")
+    """The headers of every answer."""
+    wanted = HEADERS | ({"Cache-Control": "no-store"} if session_was_used() else {})
     if current_app.config["IS_HTTPS"]:
-        headers["Strict-Transport-Security"] = "max-age=31536000"
-    response.vary.add("Origin")
+        wanted["Strict-Transport-Security"] = "max-age=31536000"
+    there = {name.title() for name, _ in response.headers}
+    if "Vary" in there:
+        response.vary.add("Origin")
+    # To look for one name after the other would take five times as long.
+    response.headers.extend({name: value for name, value in wanted.items() if name not in there})
+    return response
+
+
+def set_cors(response: Response) -> Response:
+    """Let the page of a listed origin read the answer (Fetch, section 3.3). Who sends no Origin is no such page."""
+    if "HTTP_ORIGIN" in request.environ:
+        set_cors_headers(response, current_app.extensions["cors"])
     return response
 
 

@@ -47,7 +47,8 @@ class Statement:
         columns = query._returning or ()
         self.reads = [(place, column.python_value) for place, column in enumerate(columns) if is_converted(column)]
         # Rows of two tables have names twice; they are read by their order.
-        row: Any = namedtuple("Row", [column.column_name for column in columns], rename=True)
+        names = [column.column_name for column in columns]
+        row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
         self.make = row._make
 
     def rows(self, values: dict[str, Any]) -> list[Any]:
