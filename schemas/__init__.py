@@ -1,6 +1,7 @@
 """What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
 
 from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from .dump import dump_of
 from .fields import Around
 from .system import HealthSchema, NothingSchema, ReadinessSchema
 from .user import (
@@ -19,5 +20,5 @@ __all__ = [
     "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "HealthSchema", "LoginSchema", "NewDogSchema",
     "NewPasswordSchema", "NothingSchema", "OwnUserSchema",
     "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "ReadinessSchema", "RegisterSchema",
-    "UserSchema",
+    "UserSchema", "dump_of",
 ]  # fmt: skip

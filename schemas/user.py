@@ -17,30 +17,29 @@ USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
 )  # fmt: skip
 
 
+class PictureUrl(fields.Field[str]):
+    """The whole URL of a picture's file. Dump it within `Around({"pictures": <URL of their folder>})`."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return f"{Around.get()['pictures']}/{value}"
+
+
+class PictureUrls(PictureUrl):
+    """The `srcset` of an `<img>` (HTML, section 4.8.4.2.1), from the names of a picture's files."""
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        urls = [super(PictureUrls, self)._serialize(name, *args) for name in value]
+        return ", ".join(f"{url} {size}x" for size, url in enumerate(urls, 1))
+
+
 class PictureSchema(Schema):
-    """A picture, ready for an `<img>` on any origin.
+    """A picture, ready for an `<img>` on any origin."""
 
-    Dump it within `Around({"pictures": <URL of their folder>})`.
-    """
-
-    url = fields.Function(lambda picture: url_of(picture.image), metadata={"type": "string", "format": "uri"})
-    srcset = fields.Function(lambda picture: srcset_of(picture), metadata={"type": "string"})
+    url = PictureUrl(attribute="image", metadata={"type": "string", "format": "uri"})
+    srcset = PictureUrls(attribute="files", metadata={"type": "string"})
     width = fields.Integer()
     height = fields.Integer()
     is_default = fields.Boolean()
-
-
-def url_of(image: str) -> str:
-    """The whole URL of a picture's file."""
-    return f"{Around.get()['pictures']}/{image}"
-
-
-def srcset_of(picture: Any) -> str:
-    """The `srcset` of an `<img>` (HTML, section 4.8.4.2.1)."""
-    sizes = [f"{url_of(picture.image)} 1x"]
-    if picture.double:
-        sizes.append(f"{url_of(picture.double)} 2x")
-    return ", ".join(sizes)
 
 
 class UserSchema(Schema):

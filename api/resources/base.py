@@ -11,7 +11,7 @@ from flask import Response, current_app, request
 from flask_login import current_user
 from marshmallow import Schema, ValidationError
 
-from schemas import Around
+from schemas import Around, dump_of
 
 from ..auth import bearer_token, require_login
 from ..body import Sent, read_body, read_query, refuse_large_body
@@ -20,6 +20,7 @@ from ..paging import Page
 from ..storage import render_in_slot
 
 Verb = Callable[..., Any]
+Dump = Callable[[Any], Any]
 
 
 class Answer(NamedTuple):
@@ -60,7 +61,7 @@ class Resource(flask_restful.Resource):
         verb = getattr(self, method.lower())
         if not hasattr(verb, "body_schema"):
             refuse_large_body()
-        if request.args and not hasattr(verb, "query_schema"):
+        if request.query_string and not hasattr(verb, "query_schema"):
             raise ValidationError({name: ["Unknown parameter."] for name in request.args})
         return super().dispatch_request(**path)
 
@@ -100,13 +101,14 @@ def load(schema: Schema, sent: Sent) -> dict[str, Any]:
 def gives(schema_class: type[Schema], status: int = 200, many: bool = False) -> Callable[[Verb], Verb]:
     """Send what the verb returns through the schema: a row, with `many` a `Page` of rows, or None as `{}`."""
     schema = schema_class()
+    dump, respond = dump_of(schema), page_response if many else row_response
 
     def decorate(verb: Verb) -> Verb:
         @wraps(verb)
         def given(self: Any, *args: Any, **path: Any) -> Response:
             result = verb(self, *args, **path)
             with Around({"pictures": f"{current_app.config['PUBLIC_URL']}/profile_pics"}):
-                return (page_response if many else row_response)(result, schema, status)
+                return respond(result, dump, status)
 
         given.answer = Answer(JSON, status, schema, many)  # type: ignore[attr-defined]
         return given
@@ -114,22 +116,22 @@ def gives(schema_class: type[Schema], status: int = 200, many: bool = False) -> 
     return decorate
 
 
-def page_response(page: Page, schema: Schema, status: int) -> Response:
+def page_response(page: Page, dump: Dump, status: int) -> Response:
     """A list, with the way to its next page in the body and in a `Link` header (RFC 8288)."""
     links = {"limit": page.limit, "next": page.next}
-    response = json_response(envelope(schema.dump(page.rows, many=True), status, page=links), status)
+    response = json_response(envelope([dump(row) for row in page.rows], status, page=links), status)
     if page.next:
         response.headers["Link"] = f'<{page.next_url}>; rel="next"'
     return response
 
 
-def row_response(row: Any, schema: Schema, status: int) -> Response:
+def row_response(row: Any, dump: Dump, status: int) -> Response:
     """One row, or nothing. A row may have an `etag`."""
     etag = getattr(row, "etag", None)
     if is_known(etag):
         response = Response(status=304)
     else:
-        response = json_response(envelope({} if row is None else schema.dump(row), status), status)
+        response = json_response(envelope({} if row is None else dump(row), status), status)
     if etag:
         response.set_etag(etag)
     if status == 201 and etag:
