@@ -16,7 +16,7 @@ from api import create_app
 from api.passwords import hash_password
 from models import Dog, User, connect, disconnect, migrations
 from models.text import fold
-from models.transfer import drop_indexes, set_last_id, write
+from models.transfer import drop_indexes, hold, set_last_id, write
 
 TEXTS = ("name", "owner", "breed")
 
@@ -26,13 +26,13 @@ def fill(url: str, users: Iterable[dict[str, Any]], dogs: Iterable[dict[str, Any
     database = connect(url)
     migrations.upgrade(database)
     with database.atomic():
+        hold(database)
         indexes = drop_indexes(database)
         for model, rows in ((User, user_rows(users)), (Dog, dog_rows(dogs))):
             write(database, model, chunks(model, rows))
             set_last_id(database, model._meta.table_name, model.select(peewee.fn.MAX(model.id)).scalar())
         for statement in indexes:  # faster than to keep them up to date with each row
             database.execute_sql(statement)
-    database.execute_sql("ANALYZE")
     disconnect()
 
 
