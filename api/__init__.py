@@ -9,7 +9,6 @@ from flask import Flask
 
 from . import (
     auth,
-    body,
     cli,
     database,
     errors,
@@ -27,6 +26,7 @@ from . import (
     slots,
     storage,
 )
+from .app import App
 from .config import Config
 
 
@@ -35,12 +35,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     Opens no connection, and of files only `.env` and the secret key's. Raises `ConfigError` for a bad setting.
     """
-    app = Flask(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     app.config.from_object(Config.load(config))
     logs.init_app(app)
     errors.init_app(app)
     farewell.init_app(app)
-    body.init_app(app)
     database.init_app(app)
     metrics.init_app(app)
     security.init_app(app)

@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
 
 def bearer_token() -> str | None:
     """The token of the Authorization header (RFC 6750, section 2.1), or None where it holds none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import peewee
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from limits.errors import StorageError
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
@@ -117,7 +117,7 @@ def answer(error: Exception) -> Response:
     if kind.status >= 500 and not isinstance(error, ApiError):
         because = reason(error)
         log.error("The request failed%s", because and f" ({because})", exc_info=error)
-    facts: dict[str, Any] = {"type": kind.path, "request_id": g.request_id}
+    facts: dict[str, Any] = {"type": kind.path, "request_id": request.id}  # type: ignore[attr-defined]
     if fields:
         facts["fields"] = fields
     if prefers_problem():

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import secrets
 import sys
 import time
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, g, has_request_context
+
+from .body import this_request
 
 log = logging.getLogger("kennel")
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 
 def init_app(app: Flask) -> None:
-    """Send the log to standard error, give each request its id, and log its line."""
+    """Send the log to standard error, and a line of each request."""
     set_up(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"])
-    app.before_request(note_start)
     app.after_request(log_line)
 
 
@@ -47,27 +44,23 @@ def set_up(log_format: str, level: str) -> None:
     logging.captureWarnings(True)
 
 
-def note_start() -> None:
-    """Note when the request came, and the id that it goes by: the client's own where it is a good one."""
-    g.started = time.perf_counter()
-    wished = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = wished if REQUEST_ID.fullmatch(wished) else secrets.token_hex(16)
-
-
 def log_line(response: Response) -> Response:
     """Log the request, by its route and not by its path or query, which hold what users typed."""
-    facts = g._get_current_object()
-    response.headers["X-Request-ID"] = facts.request_id
+    asked = this_request()
+    response.headers["X-Request-ID"] = asked.id
     if log.isEnabledFor(logging.INFO):
-        # Where in the code this is said is nobody's question, and to find it would take longer than all else.
+        # As the logger makes it, but for where in the code it is: to find that out would take longer than all else.
         record = logging.LogRecord(log.name, logging.INFO, "", 0, "", None, None)
-        record.facts = {
-            "method": request.method,
-            "route": request.url_rule.rule if request.url_rule else "(no route)",
+        facts = {
+            "method": asked.method,
+            "route": asked.url_rule.rule if asked.url_rule else "(no route)",
             "status": response.status_code,
-            "ms": round((time.perf_counter() - facts.started) * 1000, 1),
-            "user": getattr(facts.get("_login_user"), "id", None),
+            "ms": round((time.perf_counter() - asked.started) * 1000, 1),
         }
+        user = g.get("_login_user")
+        if user is not None and user.is_authenticated:
+            facts["user"] = user.id
+        record.__dict__["facts"] = facts
         log.handle(record)
     return response
 
@@ -77,16 +70,17 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     facts = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
-        "message": record.getMessage(),
-        **getattr(record, "facts", {}),
     }
+    if message := record.getMessage():
+        facts["message"] = message
+    facts.update(getattr(record, "facts", {}))
     if record.name != log.name:
         facts["logger"] = record.name
-    if has_request_context() and "request_id" in g:
-        facts["request_id"] = g.request_id
+    if has_request_context():
+        facts["request_id"] = this_request().id
     if record.exc_info:
         facts["exception"] = trace_of(record.exc_info[1])
-    return {name: fact for name, fact in facts.items() if fact is not None and fact != ""}
+    return facts
 
 
 def trace_of(error: BaseException | None) -> str:
@@ -111,7 +105,7 @@ class TextFormatter(logging.Formatter):
         facts = facts_of(record)
         start = f"{facts.pop('time')} {facts.pop('level').upper()} {facts.pop('message', '')}".rstrip()
         exception = facts.pop("exception", None)
-        line = " ".join([start, *(f"{name}={fact}" for name, fact in facts.items())])
+        line = " ".join([start, *[f"{name}={fact}" for name, fact in facts.items()]])
         return f"{line}\n{exception}" if exception else line
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from peewee import QueryEvent
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.exposition import choose_encoder
@@ -31,6 +31,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from models.postgres import Postgres
 
+from .body import this_request
 from .errors import TooManyRequests, Unauthorized, Unavailable
 
 log = logging.getLogger("kennel")
@@ -75,7 +76,7 @@ class Metrics:
         method = request.method if request.method in METHODS else "other"
         labels = (method, str(request.url_rule or "(no route)"), str(response.status_code))
         self.requests.labels(*labels).inc()
-        self.request_seconds.labels(*labels).observe(time.perf_counter() - g.started)
+        self.request_seconds.labels(*labels).observe(time.perf_counter() - this_request().started)
         return response
 
     def count_query(self, event: QueryEvent) -> None:

@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError
 from schemas import Around, dump_of
 
 from ..auth import bearer_token, require_login
-from ..body import Sent, read_body, read_query, refuse_large_body
+from ..body import Sent, read_body, read_query, refuse_large_body, this_request
 from ..envelope import JSON, envelope, json_response
 from ..paging import Page
 from ..storage import render_in_slot
@@ -54,15 +54,16 @@ class Resource(flask_restful.Resource):
 
     def dispatch_request(self, **path: Any) -> Any:
         """Call the verb if the caller may. Raises `Unauthorized`, and `ValidationError` for an unknown parameter."""
-        method = "GET" if request.method == "HEAD" else request.method
+        asked = this_request()
+        method = "GET" if asked.method == "HEAD" else asked.method
         # A bad token is refused everywhere, so that nobody takes its answers for those of its user.
         if method not in self.public or bearer_token() is not None:
             require_login()
         verb = getattr(self, method.lower())
         if not hasattr(verb, "body_schema"):
             refuse_large_body()
-        if request.query_string and not hasattr(verb, "query_schema"):
-            raise ValidationError({name: ["Unknown parameter."] for name in request.args})
+        if asked.query_string and not hasattr(verb, "query_schema"):
+            raise ValidationError({name: ["Unknown parameter."] for name in asked.args})
         return super().dispatch_request(**path)
 
 
