@@ -358,8 +358,8 @@ export interface components {
         /** @description A picture, ready for an `<img>` on any origin. */
         Picture: {
             /** Format: uri */
-            readonly url: string;
-            readonly srcset: string;
+            url: string;
+            srcset: string;
             width: number;
             height: number;
             is_default: boolean;
