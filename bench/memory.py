@@ -12,8 +12,9 @@ import requests
 
 from .contenders import DOGS, HERS, KENNEL, SQLITE, check, sample
 from .findings import Finding
+from .load import load, request
 from .processes import Failed, Running, run_part
-from .rates import databases, load, request
+from .rates import databases
 
 REQUESTS = 100_000
 MEGABYTES, GROWTH = 90, 1.02
@@ -60,10 +61,7 @@ def measure(say: Callable[[Finding], None]) -> list[Finding]:
             held, answered = [megabytes(server)], 0
             for goal in (REQUESTS, 2 * REQUESTS):
                 while answered < goal:
-                    now, _ = load(server.url, sent, SLICE, folder, refusals=True)
-                    if not now:
-                        raise Failed("the server answers nothing any more")
-                    answered += now
+                    answered += load(server.url, sent, SLICE, folder, refusals=True)[0]
                 held.append(megabytes(server))
             if not server.answers():
                 raise Failed("the server does not answer after all these requests")

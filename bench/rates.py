@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import sqlite3
 import statistics
-import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,10 +27,10 @@ from tests.postgres import Cluster, Databases
 
 from .contenders import CALLS, CONTENDERS, KENNEL, POSTGRESQL, SQLITE, Call, Contender, check, sample
 from .findings import Finding
+from .load import load, request
 from .processes import CORES, LOAD_CORES, Failed, Running, busy_seconds, on_cores, run_part
 
 T = TypeVar("T")
-CONNECTIONS = 16
 ENGINES = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
 READS, OTHERS = ("list", "one"), ("profile", "change", "create")
 # How many times as fast as a rival Kennel should be at least.
@@ -44,25 +44,6 @@ GOALS = {
     **{(call, "Express"): 0.6 for call in OTHERS},
     ("one", "empty Flask"): 0.6,
 }
-# The requests in wrk's own language. It makes each of them once, and they take turns.
-SCRIPT = """
-local requests = {}
-function init(args)
-  for _, each in ipairs(%s) do
-    table.insert(requests, wrk.format(each.method, each.path, each.headers, each.body))
-  end
-end
-local turn = 0
-function request()
-  turn = turn %% #requests + 1
-  return requests[turn]
-end
-function done(summary)
-  local errors = summary.errors
-  io.write(string.format("%%d %%d %%d %%d\\n", summary.requests, summary.duration, errors.status,
-    errors.connect + errors.read + errors.write + errors.timeout))
-end
-"""
 
 
 @dataclass(frozen=True)
@@ -81,13 +62,15 @@ FULL, QUICK = Pace(5, 1.0, 0.5), Pace(3, 0.5, 0.2)
 class Rates:
     """The requests a second of one contender for one call, a number for each round.
 
-    Beside them, how busy the load's cores were, and which part of a core those took that were not measured.
+    Beside them, which part of its core the server used, how busy the load's cores were, and which part of a core those
+    took that were not measured.
     """
 
     engine: str
     call: str
     contender: str
     rounds: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
     idle: list[float] = field(default_factory=list)
 
@@ -96,72 +79,55 @@ class Rates:
         """The rate that half of the rounds reach."""
         return statistics.median(self.rounds)
 
+    @property
+    def busy(self) -> float:
+        """Which part of its core the server used."""
+        return min(1.0, statistics.median(self.server))
 
-def lua(value: object) -> str:
-    """A value as Lua writes it. JSON's texts are Lua's, where they hold no escapes of Unicode."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"[{lua(name)}] = {lua(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "{" + ", ".join(lua(item) for item in value) + "}"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def request(method: str, path: str, headers: dict[str, str], body: dict[str, str] | None = None) -> dict[str, Any]:
-    """A request as the script has it."""
-    if body is None:
-        return {"method": method, "path": path, "headers": headers}
-    headers = headers | {"Content-Type": "application/json"}
-    return {"method": method, "path": path, "headers": headers, "body": json.dumps(body)}
-
-
-def load(
-    url: str, sent: list[dict[str, Any]], seconds: float, folder: Path, refusals: bool = False
-) -> tuple[int, float]:
-    """Let wrk send these requests in turn for so long, and return how many were answered, and the seconds they took.
-
-    Raises `Failed` for an answer that is an error, unless there may be `refusals`, and for a lost connection.
-    """
-    path = folder / "requests.lua"
-    path.write_text(SCRIPT % lua(sent))
-    # wrk counts whole seconds alone. At Ctrl-C it stops earlier, and tells as much.
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d600", "-s", str(path), url]
-    with on_cores(LOAD_CORES):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=10)[0]
-    finally:
-        process.kill()
-    if process.returncode:
-        raise Failed(f"wrk failed: {said.strip().splitlines()[-1]}")
-    answered, microseconds, errors, lost = (int(part) for part in said.splitlines()[-1].split())
-    if lost or (errors and not refusals):
-        raise Failed(f"{url}: {errors} of {answered} answers were errors, and {lost} connections were lost")
-    return answered, microseconds / 1e6
+    @property
+    def cpu(self) -> float:
+        """What an answer took of the server's core, in microseconds."""
+        return statistics.median(1e6 * busy / rate for busy, rate in zip(self.server, self.rounds, strict=True))
 
 
 @contextmanager
 def databases(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
     """What makes the URL of a new database on this engine each time it is called.
 
-    PostgreSQL writes down what it has committed, as by default. It runs on the load's core.
+    PostgreSQL writes down what it has committed, as by default. It runs on the load's core, and keeps its files where
+    those of SQLite are.
     """
     if engine == SQLITE:
         numbers = count(1)
         yield lambda: f"sqlite:///{folder.absolute()}/{next(numbers)}.sqlite"
         return
-    with on_cores(LOAD_CORES), Cluster() as cluster, Databases(cluster.url("postgres")) as made, on_cores(CORES):
+    with (
+        on_cores(LOAD_CORES),
+        Cluster(tempfile.gettempdir()) as cluster,
+        Databases(cluster.url("postgres")) as made,
+        on_cores(CORES),
+    ):
         yield made.create
 
 
-def analyze(url: str) -> None:
-    """Let PostgreSQL learn what its new rows are like, and write them down, so that it need not do so later."""
+def settle(name: str, url: str) -> None:
+    """Make sure that a contender's new database writes each commit to the disk, as those of all others do.
+
+    Let PostgreSQL learn what its rows are like, and write them down, so that it need not do so later. Raises `Failed`.
+    """
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
+            found = [connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")]
+            is_durable = found == [("on",), ("on",)]
             connection.execute("ANALYZE")
             connection.execute("CHECKPOINT")
+    else:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            # 2 is FULL. It is for each connection to say; this one does not, as those that say nothing of it.
+            found = [file.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
+            is_durable = found == [("wal",), (2,)]
+    if not is_durable:
+        raise Failed(f"{name} does not keep its database as all others do: {found}")
 
 
 @dataclass
@@ -186,7 +152,7 @@ def entrants(engine: str, contenders: Sequence[Contender], folder: Path) -> Iter
             url = new_database()
             if not contender.instead:
                 contender.fill(url, file)
-                analyze(url)
+                settle(contender.name, url)
             server = stack.enter_context(contender.started(folder / contender.name, url))
             headers = {} if contender.instead else check(contender.name, server.url, rows)
             there.append(Entrant(contender, server, headers))
@@ -202,13 +168,15 @@ def measure(engine: str, call: Call, there: Sequence[Entrant], pace: Pace, folde
     for _ in range(pace.rounds):
         for entrant, some, rates in zip(there, sent, measured, strict=True):
             others = [other.server for other in there if other is not entrant]
-            idle, busy = sum(other.cpu_seconds() for other in others), busy_seconds(LOAD_CORES)
+            used, idle = entrant.server.cpu_seconds(), sum(other.cpu_seconds() for other in others)
+            busy, begun = busy_seconds(LOAD_CORES), time.perf_counter()
             answered, seconds = load(entrant.server.url, some, pace.seconds, folder)
-            if not answered:
-                raise Failed(f"{rates.contender} answers nothing in {seconds:.1f} s: is the machine busy otherwise?")
+            # What was used is that of the whole time, in which wrk starts and ends too.
+            whole = time.perf_counter() - begun
             rates.rounds.append(answered / seconds)
-            rates.load.append((busy_seconds(LOAD_CORES) - busy) / seconds)
-            rates.idle.append((sum(other.cpu_seconds() for other in others) - idle) / seconds)
+            rates.server.append((entrant.server.cpu_seconds() - used) / seconds)
+            rates.load.append((busy_seconds(LOAD_CORES) - busy) / whole)
+            rates.idle.append((sum(other.cpu_seconds() for other in others) - idle) / whole)
     return measured
 
 

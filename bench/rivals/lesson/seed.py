@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flask_bcrypt import generate_password_hash
-from peewee import chunked
+from peewee import SqliteDatabase, chunked
 
 from models import Dog, User, database
 
@@ -22,6 +22,10 @@ dogs = [
     }
     for dog in rows["dogs"]
 ]
+if isinstance(database, SqliteDatabase):
+    with database:
+        # The file remembers it.
+        database.execute_sql("PRAGMA journal_mode=WAL")
 with database, database.atomic():
     database.create_tables([User, Dog])
     for model, values in ((User, users), (Dog, dogs)):
