@@ -23,7 +23,7 @@ dogs = [
     for dog in rows["dogs"]
 ]
 if isinstance(database, SqliteDatabase):
-    with database:
+    with database.connection_context():
         # The file remembers it.
         database.execute_sql("PRAGMA journal_mode=WAL")
 with database, database.atomic():
