@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flask_bcrypt import generate_password_hash
-from peewee import SqliteDatabase, chunked
+from peewee import chunked
 
 from models import Dog, User, database
 
@@ -22,10 +22,8 @@ dogs = [
     }
     for dog in rows["dogs"]
 ]
-if isinstance(database, SqliteDatabase):
-    with database.connection_context():
-        # The file remembers it.
-        database.execute_sql("PRAGMA journal_mode=WAL")
+# SQLite's journal stays as it is by default, and is synced in full too. A write-ahead log is made and removed again by
+# each connection that is the only one, as here it is, and that takes longer.
 with database, database.atomic():
     database.create_tables([User, Dog])
     for model, values in ((User, users), (Dog, dogs)):
