@@ -20,7 +20,8 @@ class Connection:
         address = urlsplit(url)
         self.socket = socket.create_connection((address.hostname or "", address.port or 80), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines = {"Host": address.netloc, **(headers or {})}
+        self.headers = dict(headers or {})
+        lines = {"Host": address.netloc, **self.headers}
         self.head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
 
     def __enter__(self) -> Connection:

@@ -7,47 +7,38 @@ turns, on a core that no other process has.
 from __future__ import annotations
 
 import argparse
-import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import accumulate
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-import psycopg
-
-from models import Session, User, connect, disconnect
 
 from .connection import Connection
 from .contenders import KENNEL, POSTGRESQL, SQLITE
 from .findings import Finding
+from .layers import look_at, table_of
+from .load import request
+from .looking import Profile
+from .many import COMMON, FEWEST, MOST, RARE, SIZES, filled
 from .processes import LOAD_CORES, Failed, on_cores, run_part
 from .rates import ENGINES, databases
-from .seed import fill
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
-FEWEST, MOST = SIZES[0], SIZES[-1]
-USERS = 1_000
 LIMIT, DEEP = 20, 10_000
+FIRST_PAGE, DEEP_PAGE = "first page", f"page {DEEP:,}"
 # Requests of each list: so many times, so many in a row of one server before it is the next one's turn.
-TURNS, IN_A_ROW = 20, 10
-SEARCHES = 100
+TURNS, IN_A_ROW = 30, 5
+# How often each search is asked for, and how many milliseconds that may take: where one is slow, fewer have to do.
+SEARCHES, SLOW_MS = 100, 2000
+# How many of those that miss their goal are looked at, to see where their time goes.
+LOOKED_AT = 3
 # How many times as much a list may cost with most dogs, and how many milliseconds a search may take there.
 GROWTH, SEARCH_MS = 1.2, 20
-SYLLABLES = [f"{first}{second}" for first in "bdfgklmnprstv" for second in "aeio"]
-# One of each four dogs has the most common value, and five in all the rare one. The newest have a breed of their own.
-COMMON = {"name": "Bella", "owner": "Anna Müller", "breed": "Labrador Retriever", "user": 1}
-RARE = {"name": "Xylophon", "owner": "Quentin Quixote", "breed": "Thai Bangkaew", "user": USERS}
-NEWEST = "Xoloitzcuintle"
 SORTS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_at") for sign in ("", "-")]
 QUERIES = {
     "nothing": "qqq",
@@ -55,7 +46,7 @@ QUERIES = {
     "the newest 2 %": "xoloitz",
     "1 % of the dogs": "kale",
     "a quarter of the dogs": "lab",
-    "nearly all dogs": "an",
+    "nearly all dogs, by two letters": "an",
 }
 
 
@@ -65,8 +56,16 @@ class Asked:
 
     engine: str
     what: str
+    page: str
     query: str
     times: dict[int, list[float]] = field(default_factory=dict)
+    # Its request where there are most dogs.
+    sent: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The list and the page, or the search."""
+        return f"{self.what}, {self.page}" if self.page else f"`{self.query}`, {self.what}"
 
     @property
     def growth(self) -> list[float]:
@@ -74,71 +73,6 @@ class Asked:
         few, many = (self.times[size] for size in (FEWEST, MOST))
         turns = [slice(begin, begin + IN_A_ROW) for begin in range(0, len(few), IN_A_ROW)]
         return [median(many[turn]) / median(few[turn]) for turn in turns]
-
-
-def dogs(count: int) -> Iterator[dict[str, Any]]:
-    """So many dogs, the same in each run. A few of their values are very common, and many are rare."""
-    choice = random.Random(count)
-    words = sorted({"".join(choice.choices(SYLLABLES, k=choice.randint(2, 4))).title() for _ in range(20_000)})
-    known = {
-        "name": words,
-        "owner": [f"{choice.choice(words)} {choice.choice(words)}" for _ in range(20_000)],
-        "breed": [f"{choice.choice(words)} {kind}" for kind in ("Hound", "Terrier", "Spaniel") for _ in range(100)],
-        "user": list(range(2, USERS)),
-    }
-    # The one at place n comes 1/n as often as the first (Zipf's law).
-    weights = {name: list(accumulate(1 / place for place in range(1, len(some) + 1))) for name, some in known.items()}
-    begin = datetime(2020, 1, 1, tzinfo=UTC)
-    picked = {name: choice.choices(some, cum_weights=weights[name], k=count) for name, some in known.items()}
-    rare = range(count // 10, count, count // 5)
-    for number in range(count):
-        dog = {name: picked[name][number] for name in known}
-        for name in known:
-            if choice.random() < 0.25:
-                dog[name] = COMMON[name]
-        if number >= count * 0.98 and dog["breed"] != COMMON["breed"]:
-            dog["breed"] = NEWEST
-        moment = begin + timedelta(seconds=number * 7919 % count * 60)
-        yield (RARE if number in rare else dog) | {"created_at": f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z"}
-
-
-def fill_with(url: str, count: int) -> str:
-    """Fill an empty database with so many dogs, as it would be after a night, and return a token of its first user."""
-    names = [f"anna{number}" for number in range(1, USERS + 1)]
-    fill(
-        url,
-        [{"username": name, "email": f"{name}@example.com", "image": f"{name}.webp"} for name in names],
-        dogs(count),
-    )
-    connect(url)
-    token = Session.open(User.get_by_id(1)).key
-    disconnect()
-    if url.startswith("postgresql"):  # its autovacuum would have done so
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")
-            connection.execute("CHECKPOINT")
-    return token
-
-
-def filled(
-    folder: Path, new_database: Callable[[], str], engines: Sequence[str]
-) -> dict[str, dict[int, tuple[str, str]]]:
-    """A database of each size on these engines, made on all cores: their URLs, and a token of the first user."""
-    urls = {
-        engine: {
-            size: f"sqlite:///{folder.absolute()}/{size}.sqlite" if engine == SQLITE else new_database()
-            for size in SIZES
-        }
-        for engine in engines
-    }
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        # The largest first, since the others take next to no time.
-        tasks = {
-            (engine, size): pool.submit(fill_with, urls[engine][size], size)
-            for size in reversed(SIZES)
-            for engine in urls
-        }
-        return {engine: {size: (urls[engine][size], tasks[engine, size].result()) for size in SIZES} for engine in urls}
 
 
 def deep_cursor(connection: Connection, query: str, size: int) -> str:
@@ -170,9 +104,10 @@ def lists() -> Iterator[tuple[str, str, bool]]:
 
 def ask(asked: Asked, connections: dict[int, Connection], paths: dict[int, str]) -> Asked:
     """Ask each server for its list, in turns. Raises `Failed` where they have not equally many dogs to send."""
+    asked.sent.update(request("GET", paths[MOST], connections[MOST].headers))
     rows = {len(orjson.loads(connections[size].get(path))["data"]) for size, path in paths.items()}
     if len(rows) > 1 or 0 in rows:
-        raise Failed(f"{asked.what} has other numbers of dogs in the one database than in the other: {rows}")
+        raise Failed(f"{asked.title} has other numbers of dogs in the one database than in the other: {rows}")
     for turn in range(TURNS + 1):
         for size, path in paths.items():
             times = [connections[size].seconds(path) * 1000 for _ in range(IN_A_ROW)]
@@ -183,12 +118,13 @@ def ask(asked: Asked, connections: dict[int, Connection], paths: dict[int, str])
 
 def search(engine: str, what: str, query: str, connections: dict[int, Connection]) -> Asked:
     """Search on each server."""
-    asked = Asked(engine, f"q: {what}", f"q={query}")
+    path = f"/api/v1/dogs?limit={LIMIT}&q={query}"
+    asked = Asked(engine, what, "", f"q={query}", sent=request("GET", path, {}))
     for size, connection in connections.items():
         times = asked.times[size] = []
-        connection.seconds(f"/api/v1/dogs?limit={LIMIT}&q={query}")
-        while len(times) < SEARCHES and sum(times) < 4000:  # where a search is slow, fewer have to do
-            times.append(connection.seconds(f"/api/v1/dogs?limit={LIMIT}&q={query}") * 1000)
+        connection.seconds(path)
+        while len(times) < SEARCHES and sum(times) < SLOW_MS:
+            times.append(connection.seconds(path) * 1000)
     return asked
 
 
@@ -207,49 +143,78 @@ def measure_engine(
         for what, query, is_long in lists():
             connections = users if query.startswith("mine") else strangers
             first = dict.fromkeys(SIZES, f"/api/v1/dogs?{query}&limit={LIMIT}")
-            found.append(ask(Asked(engine, f"{what}, first page", query), connections, first))
+            found.append(ask(Asked(engine, what, FIRST_PAGE, query), connections, first))
             say(grown(found[-1]))
             if is_long:
                 ends = (FEWEST, MOST)
                 deep = {size: f"{first[size]}&cursor={deep_cursor(connections[size], query, size)}" for size in ends}
-                found.append(ask(Asked(engine, f"{what}, page {DEEP:,}", query), connections, deep))
+                found.append(ask(Asked(engine, what, DEEP_PAGE, query), connections, deep))
                 say(grown(found[-1]))
         for what, query in QUERIES.items():
             searched.append(search(engine, what, query, strangers))
-            for finding in taken(searched[-1]):
-                say(finding)
+            say(taken(searched[-1]))
     return found, searched
+
+
+def where_it_goes(asked: Sequence[Asked], url: str, folder: Path) -> list[Profile]:
+    """The profiles of the worst that miss their goal, with most dogs."""
+    missed = [each for each in asked if not finding_of(each).is_met]
+    missed.sort(key=lambda each: median(each.times[MOST]), reverse=True)
+    if not missed:
+        return []
+    return look_at(missed[0].engine, url, folder, {each.title: [each.sent] for each in missed[:LOOKED_AT]})
+
+
+def finding_of(asked: Asked) -> Finding:
+    """What was found of a list or a search."""
+    return taken(asked) if asked.query.startswith("q=") else grown(asked)
 
 
 def grown(asked: Asked) -> Finding:
     """How many times as much a list costs with most dogs."""
     few, many = (median(asked.times[size]) for size in (FEWEST, MOST))
     note = f"{few:.2f} ms, then {many:.2f} ms"
-    return Finding(f"{asked.engine}, {asked.what}", asked.growth, "x", GROWTH, note=note)
+    return Finding(f"{asked.engine}, {asked.title}", asked.growth, "x", GROWTH, note=note)
 
 
-def taken(asked: Asked) -> list[Finding]:
-    """How long a search takes with most dogs."""
-    times = asked.times[MOST]
-    what = f"{asked.engine}, {asked.what} of {MOST:,}"
-    slowest = Finding(f"{what}: the slowest of {len(times)}", [max(times)], " ms", SEARCH_MS)
-    return [Finding(f"{what}: median", [median(times)], " ms", SEARCH_MS), slowest]
+def taken(asked: Asked) -> Finding:
+    """How long a search takes with most dogs. Of fewer than three letters it may take its time."""
+    goal = SEARCH_MS if len(asked.query.removeprefix("q=")) > 2 else None
+    return Finding(f"{asked.engine}, {asked.title}", asked.times[MOST], " ms", goal)
 
 
-def measure(
-    say: Callable[[object], None], engines: Sequence[str] = (SQLITE, POSTGRESQL)
-) -> tuple[list[Asked], list[Asked]]:
+@dataclass
+class Growth:
+    """All lists and all searches, and the profiles of some that miss their goal."""
+
+    lists: list[Asked] = field(default_factory=list)
+    searches: list[Asked] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
+    seconds_to_fill: float = 0
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found of all of them."""
+        return [finding_of(asked) for asked in (*self.lists, *self.searches)]
+
+
+def measure(say: Callable[[object], None], engines: Sequence[str] = (SQLITE, POSTGRESQL)) -> Growth:
     """All lists and all searches on these engines."""
-    lists_, searches = [], []
+    growth = Growth()
     with tempfile.TemporaryDirectory() as name, databases(POSTGRESQL, Path(name)) as new_database:
         begun = time.perf_counter()
         there = filled(Path(name), new_database, engines)
-        say(f"databases of up to {MOST:,} dogs are filled in {time.perf_counter() - begun:.0f} s")
+        growth.seconds_to_fill = time.perf_counter() - begun
+        say(f"databases of up to {MOST:,} dogs are filled in {growth.seconds_to_fill:.0f} s")
         for engine in engines:
             found, searched = measure_engine(engine, there[engine], Path(name), say)
-            lists_ += found
-            searches += searched
-    return lists_, searches
+            growth.lists += found
+            growth.searches += searched
+            profiles = where_it_goes([*found, *searched], there[engine][MOST][0], Path(name))
+            growth.profiles += profiles
+            if profiles:
+                say(f"where the time goes on {engine}, in microseconds\n{table_of(profiles)}")
+    return growth
 
 
 def main() -> None:
