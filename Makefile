@@ -14,12 +14,13 @@ make client        serves the React client from its sources, at http://localhost
 make test          runs all tests and shows what they cover. Some of them: make test ARGS="-k name"
 make lint          checks style, format and types.
 make cluster       starts two servers behind nginx and shows that they are one. To end then: make cluster ARGS=--check
-make bench         measures how fast the server is. Options go along: make bench ARGS="--help"
+make bench         measures Kennel beside its rivals, in 15 minutes, and writes bench/RESULTS.md. Let nothing else run.
+make bench-quick   measures requests a second alone, in two minutes, and prints how many times as many Kennel answers.
 make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
 make lock          writes the requirements*.txt here and in bench anew, with the newest versions.
 make clean         removes each .venv, node_modules and all caches. The database, the pictures and the keys stay.
 
-What is missing is installed into .venv and client/node_modules first. Another Python: make run PYTHON=python3.12
+What is missing is installed into each .venv and node_modules first. Another Python: make run PYTHON=python3.12
 endef
 
 # Each command is run through .venv/bin/python, because the scripts in .venv/bin break when the folder is moved.
@@ -58,9 +59,9 @@ lint-client: client/node_modules/.ready client/openapi.json
 cluster: dev-packages services
 	@exec .venv/bin/python -m tests.machines $(ARGS)
 
-.PHONY: bench
-bench: dev-packages
-	@exec .venv/bin/python -m bench $(ARGS)
+.PHONY: bench bench-quick
+bench bench-quick: dev-packages bench-packages wrk bench/rivals/express/node_modules/.ready
+	@exec .venv/bin/python -m bench $(if $(filter bench-quick,$@),--quick)
 
 .PHONY: lock
 lock: dev-packages
@@ -75,7 +76,7 @@ client-types: client/node_modules/.ready client/openapi.json
 .PHONY: clean
 clean:
 	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov
-	rm -rf client/node_modules client/dist client/openapi.json
+	rm -rf client/node_modules client/dist client/openapi.json bench/rivals/express/node_modules bench/rivals/.ruff_cache
 	find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The client. Its packages are installed anew when their lock changes, and it is built when a source of it does.
@@ -129,6 +130,25 @@ services:
 		exit 0; \
 	fi; \
 	$(call apt-install,$$missing)
+
+# The bench: what sends its requests, and its rival on Node.js.
+
+.PHONY: wrk
+wrk:
+	@command -v wrk >/dev/null && exit 0; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The bench needs wrk. Run this, then try again: sudo apt install wrk" >&2; \
+		exit 1; \
+	fi; \
+	$(call apt-install,wrk)
+
+# better-sqlite3 is compiled where it can't be had ready-made, which takes a minute and needs a compiler of C++.
+bench/rivals/express/node_modules/.ready: bench/rivals/express/package-lock.json
+	$(if $(NODE),,$(error Install Node.js 20.19 or newer first, from https://nodejs.org or your system))
+	@echo "Installing the packages of bench/rivals/express."
+	@npm --prefix bench/rivals/express --silent ci --no-audit --no-fund || { \
+		echo "They can't be installed. Where a compiler is missing: sudo apt install g++ make python3" >&2; exit 1; }
+	@touch $@
 
 .PHONY: packages dev-packages bench-packages
 packages:
