@@ -60,7 +60,7 @@ cluster: dev-packages services
 	@exec .venv/bin/python -m tests.machines $(ARGS)
 
 .PHONY: bench bench-quick
-bench bench-quick: dev-packages bench-packages wrk bench/rivals/express/node_modules/.ready
+bench bench-quick: dev-packages bench-packages bench-services bench/rivals/express/node_modules/.ready
 	@exec .venv/bin/python -m bench $(if $(filter bench-quick,$@),--quick)
 
 .PHONY: lock
@@ -131,16 +131,20 @@ services:
 	fi; \
 	$(call apt-install,$$missing)
 
-# The bench: what sends its requests, and its rival on Node.js.
+# The bench: what sends its requests, a PostgreSQL that has an index for parts of texts, and its rival on Node.js.
 
-.PHONY: wrk
-wrk:
-	@command -v wrk >/dev/null && exit 0; \
+.PHONY: bench-services
+bench-services:
+	@missing=; \
+	command -v wrk >/dev/null || missing="$$missing wrk"; \
+	ls /usr/share/postgresql/*/extension/pg_trgm.control >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-		echo "The bench needs wrk. Run this, then try again: sudo apt install wrk" >&2; \
-		exit 1; \
+		echo "The bench needs something more. Run this, then try again: sudo apt install$$missing" >&2; \
+		command -v wrk >/dev/null && echo "Without it, searches on PostgreSQL have no index." >&2; \
+		exit $$?; \
 	fi; \
-	$(call apt-install,wrk)
+	$(call apt-install,$$missing)
 
 # better-sqlite3 is compiled where it can't be had ready-made, which takes a minute and needs a compiler of C++.
 bench/rivals/express/node_modules/.ready: bench/rivals/express/package-lock.json

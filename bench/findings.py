@@ -64,6 +64,8 @@ class Finding:
 
 def figure(number: float) -> str:
     """A number with three digits that count."""
+    if number == 0:
+        return "0"
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
 
 

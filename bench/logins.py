@@ -31,7 +31,7 @@ from .findings import Finding
 from .pictures import encoded, photo
 from .processes import CORES, Failed, run_part
 
-ROUNDS, SECONDS = 5, 5.0
+ROUNDS, SECONDS = 5, 4.0
 # Enough that no worker ever waits for its next client, however the kernel shares out their connections.
 CLIENTS = 16
 # More than the workers and their queues take.

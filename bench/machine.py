@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.postgres import installed
 from tests.server import ROOT
 
 from .contenders import RIVALS, THEIRS
+from .postgres import programs
 from .processes import CORES, Failed
 
 # What of Kennel a request goes through, and what of each rival does.
@@ -76,7 +76,7 @@ def versions() -> dict[str, str]:
         **{rival: f"{python}, {named(theirs, some)}" for rival, some in THEIRS_USED.items()},
         "Express": f"Node.js {first_number(said_by('node', '--version'))}, {named(express, list(express))}",
         "SQLite": f"{sqlite3.sqlite_version} of Python, {their_sqlite} of better-sqlite3",
-        "PostgreSQL": first_number(said_by(str(installed()[0] / "postgres"), "--version")),
+        "PostgreSQL": first_number(said_by(str(programs() / "postgres"), "--version")),
         "wrk": wrk_version(),
     }
 

@@ -23,11 +23,12 @@ from typing import Any, TypeVar
 import psycopg
 import requests
 
-from tests.postgres import Cluster, Databases
+from tests.postgres import Databases
 
 from .contenders import CALLS, CONTENDERS, KENNEL, POSTGRESQL, SQLITE, Call, Contender, check, sample
 from .findings import Finding
 from .load import load, request
+from .postgres import Postgres
 from .processes import CORES, LOAD_CORES, Failed, Running, busy_seconds, on_cores, run_part
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Pace:
     warm_up: float
 
 
-FULL, QUICK = Pace(5, 1.0, 0.5), Pace(3, 0.5, 0.2)
+FULL, QUICK = Pace(5, 0.8, 0.4), Pace(3, 0.4, 0.2)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def databases(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
         return
     with (
         on_cores(LOAD_CORES),
-        Cluster(tempfile.gettempdir()) as cluster,
+        Postgres(tempfile.gettempdir()) as cluster,
         Databases(cluster.url("postgres")) as made,
         on_cores(CORES),
     ):

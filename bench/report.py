@@ -225,10 +225,8 @@ def document(results: Results) -> str:
         some = [each for each in results.growth.profiles if each.engine == engine]
         parts += [f"Where the time of the slowest goes that miss their goal, on {engine}:\n", profiles_of(some)]
     parts += ["## Memory and start\n", table_of([*results.memory, *results.start])]
-    parts += [
-        "## Versions and machine\n",
-        table(["", ""], [[*row] for row in {**results.versions, **results.machine}.items()]),
-    ]
+    facts = {**results.versions, **results.machine}
+    parts += ["## Versions and machine\n", "".join(f"- {name}: {fact}\n" for name, fact in facts.items())]
     return "\n".join(parts)
 
 
@@ -239,13 +237,11 @@ def load_notes(rates: Sequence[Rates]) -> list[str]:
         for each in rates
         if median(each.load) > FULL_LOAD
     ]
-    idle = max((median(each.idle) for each in rates), default=0)
-    lines = (
-        ["The load's core worked for more than 95 % of the time, and may have held up: " + "; ".join(full) + "."]
-        if full
-        else []
-    )
-    return [" ".join([*lines, f"Servers that were not asked took at most {idle:.1%} of the core."]) + "\n"]
+    lines = [f"The load's core was busy, and may have held up: {'; '.join(full)}."] if full else []
+    most = max(rates, key=lambda each: median(each.idle))
+    asked = f"{most.contender} ({CALLS[most.call].title}, {most.engine})"
+    lines += [f"Servers that were not asked took at most {median(most.idle):.1%} of the core, while {asked} was."]
+    return [" ".join(lines) + "\n"]
 
 
 def write(results: Results) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from statistics import median, quantiles
 
 import requests
 
 from tests.server import Server
 from tests.test_survival import SlowClients, log_in, register, slow_parts
 
-from .logins import read_times, row
+from .connection import Connection
 
-CLIENTS = 60
+CLIENTS, READS = 60, 200
 
 
 def main() -> None:
@@ -29,6 +30,17 @@ def main() -> None:
         for kind, part in slow_parts(cookies).items():
             with SlowClients(server, CLIENTS, part):
                 print(row(f"{CLIENTS} slow {kind}", read_times(server.url)) + login_time(server))
+
+
+def read_times(url: str) -> list[float]:
+    """The milliseconds that each of some reads takes."""
+    with Connection(url) as connection:
+        return [connection.seconds("/api/v1/dogs?limit=20") * 1000 for _ in range(READS)]
+
+
+def row(name: str, times: list[float]) -> str:
+    """Median and 99th percentile."""
+    return f"{name:<22}{median(times):>10.1f}{quantiles(times, n=100)[98]:>10.1f}"
 
 
 def login_time(server: Server) -> str:

@@ -21,17 +21,17 @@ def measure(say: Callable[[Finding], None]) -> list[Finding]:
     """Some starts, in seconds, after a first one, which makes the database."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "server")
-        seconds = []
+        seconds, imports = [], []
         for _ in range(ROUNDS + 1):
             begun = time.perf_counter()
             with server:
                 seconds.append(time.perf_counter() - begun)
                 server.stop()
+            imports.append(imported())
+    first = f"{seconds[0]:.2f} s the first time"
     found = [
-        Finding(
-            "from the command to the first answer", seconds[1:], " s", 1.0, note=f"{seconds[0]:.2f} s the first time"
-        ),
-        Finding("of that Python, and what it imports", [imported() for _ in range(ROUNDS)], " s"),
+        Finding("from the command to the first answer", seconds[1:], " s", 1.0, note=first),
+        Finding("Python alone, with what it imports", imports[1:], " s"),
     ]
     for finding in found:
         say(finding)
