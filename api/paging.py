@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -35,72 +35,96 @@ class Page:
 
 
 class List(NamedTuple):
-    """What a list is, but for the values that its rows are equal in. Lists that are alike share the text of a query."""
+    """What a list is, but for the values that its rows are found by. Lists that are alike share the text of a query."""
 
-    find: Callable[..., peewee.ModelSelect[Any]]
-    filters: tuple[tuple[str, Any], ...]
+    find: Callable[[], peewee.ModelSelect[Any]]
+    way: Callable[..., peewee.ModelSelect[Any]] | None
     equal: tuple[tuple[str, Any], ...]
     column: Any
     identity: Any
     descending: bool
 
 
-def paginate(find: Callable[..., peewee.ModelSelect[Any]], columns: dict[str, Any], query: dict[str, Any]) -> Page:
+def paginate(
+    find: Callable[[], peewee.ModelSelect[Any]],
+    columns: dict[str, Any],
+    query: dict[str, Any],
+    search: Callable[[str, bool], Iterable[Any]] | None = None,
+) -> Page:
     """The page that the query asks for by `sort`, `limit` and `cursor`, of the rows that fit all else in it.
 
     `columns` maps the names that `sort` may have to columns, and those of the filters that rows are equal in. `find`
-    takes the other filters and selects rows. Rows with equal values follow by their id, which makes every order a
-    total one. Raises `ValidationError` for a cursor that was not given out for this very list.
+    selects rows. `search` tells the ways to find those with `q`, which are tried in turn until one fills the page; it
+    is told whether the list is one of all rows by their ids. Rows with equal values follow by their id, which makes
+    every order a total one. Raises `ValidationError` for a cursor that was not given out for this very list.
     """
     limit, sort = query["limit"], query["sort"]
-    filters = {
-        name: value for name, value in query.items() if value is not False and name not in ("limit", "sort", "cursor")
-    }
-    equal = {name: filters.pop(name) for name in columns if name in filters}
+    values = {name: query[name] for name in columns if query.get(name, False) is not False}
+    pairs = tuple((name, columns[name]) for name in values)
     column = columns[sort.lstrip("-")]
-    if column is columns["id"] and equal:
+    ways: Iterable[Any] = (None,)
+    if search and query.get("q"):
+        ways = search(query["q"], column is columns["id"] and not pairs)
+        values["part"] = query["q"]
+    if column is columns["id"] and pairs:
         # All rows are equal in what they are filtered by, and its index knows them in the order of their ids.
-        column = columns[next(iter(equal))]
-    pairs = tuple((name, columns[name]) for name in equal)
-    this_list = List(find, tuple(filters.items()), pairs, column, columns["id"], sort.startswith("-"))
+        column = pairs[0][1]
     signer = cursor_signer(query, column)
     place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
-    found = rows_after(this_list, equal, place, limit + 1)
+    found: list[Any] = []
+    for way in ways:
+        this_list = List(find, way, pairs, column, columns["id"], sort.startswith("-"))
+        found = rows_after(this_list, values, place, limit + 1) or found
+        if len(found) > limit:
+            break
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)
 
 
-def rows_after(this_list: List, equal: dict[str, Any], place: Place | None, count: int) -> list[Any]:
+def rows_after(this_list: List, values: dict[str, Any], place: Place | None, count: int) -> list[Any]:
     """The next `count` rows behind a place, in the order of the column and then of the id.
 
     On SQLite first the rest of the rows that are equal in the column, then those beyond: at once, by a comparison of
     pairs, it would walk through all equal ones. PostgreSQL finds pairs at once, and would else go by the ids alone.
     """
     if place is None:
-        return selected(this_list, None, limit=count, **equal)
+        return selected(this_list, None, limit=count, **values)
     value, row_id = place
     if this_list.column is this_list.identity:
-        return selected(this_list, beyond, limit=count, cursor=row_id, **equal)
+        return selected(this_list, beyond, limit=count, cursor=row_id, **values)
     if not isinstance(database.obj, peewee.SqliteDatabase):
-        return selected(this_list, behind_pair, limit=count, cursor=value, id=row_id, **equal)
-    found = selected(this_list, among_equal, limit=count, cursor=value, id=row_id, **equal)
+        return selected(this_list, behind_pair, limit=count, cursor=value, id=row_id, **values)
+    found = selected(this_list, among_equal, limit=count, cursor=value, id=row_id, **values)
     if len(found) < count:
-        found += selected(this_list, beyond, limit=count - len(found), cursor=value, **equal)
+        found += selected(this_list, beyond, limit=count - len(found), cursor=value, **values)
     return found
 
 
 @prepared
 def selected(
-    this_list: List, behind: Callable[..., Any] | None, limit: Any, cursor: Any = None, id: Any = None, **equal: Any
+    this_list: List,
+    behind: Callable[..., Any] | None,
+    limit: Any,
+    cursor: Any = None,
+    id: Any = None,
+    part: Any = None,
+    **equal: Any,
 ) -> peewee.Query:
     """The rows of this list `behind` a place, which is the value `cursor` of its column and an `id`."""
-    rows = this_list.find(**dict(this_list.filters))
-    for name, column in this_list.equal:
-        rows = rows.where(is_equal(column, equal[name]))
-    if behind is not None:
-        rows = rows.where(behind(this_list, cursor, id))
-    order = (this_list.column, this_list.identity)
-    return rows.order_by(*(part.desc() if this_list.descending else part for part in order)).limit(limit)
+
+    def ordered(rows: peewee.ModelSelect[Any], identity: Any = this_list.identity) -> peewee.ModelSelect[Any]:
+        by = this_list
+        if by.column is by.identity:
+            by = by._replace(column=identity)
+        by = by._replace(identity=identity)
+        for name, column in by.equal:
+            rows = rows.where(is_equal(column, equal[name]))
+        if behind is not None:
+            rows = rows.where(behind(by, cursor, id))
+        return rows.order_by(*(part.desc() if by.descending else part for part in (by.column, by.identity)))
+
+    rows = this_list.way(ordered, part) if this_list.way else ordered(this_list.find())
+    return rows.limit(limit)
 
 
 def beyond(this_list: List, value: Any, _: Any) -> Any:

@@ -9,7 +9,6 @@ import peewee
 from .base import KeyField, Model, MomentField, kept, now
 from .errors import NotFound, Stale
 from .prepared import Placeholder, prepared
-from .text import fold
 from .user import User
 
 TEXTS = ("name", "owner", "breed")
@@ -52,17 +51,6 @@ class Dog(Model):
     def add(cls, user: User, name: str, breed: str, owner: str) -> Dog:
         """Insert a dog of this user."""
         return cls.create(user=user, **with_keys({"name": name, "breed": breed, "owner": owner}))
-
-    @classmethod
-    def search(cls, q: str = "") -> peewee.ModelSelect[Dog]:
-        """The dogs with `q` in a text, without regard to case."""
-        query = cls.select()
-        if q:
-            part = fold(q)
-            query = query.where(
-                cls.name_key.contains(part) | cls.owner_key.contains(part) | cls.breed_key.contains(part)
-            )
-        return query
 
     def change(self, fields: dict[str, str], version: int | None = None) -> Dog:
         """Change these texts, and return the row as it then stands.

@@ -35,6 +35,12 @@ class Placeholder(peewee.Value):
         """The same, kept as this column keeps it: for a query that writes."""
         return Placeholder(self.value, field)
 
+    def made_by(self, convert: Callable[[Any], Any]) -> Placeholder:
+        """What this makes of the value, in its place."""
+        made = Placeholder(self.value)
+        made.converter = convert
+        return made
+
     def __sql__(self, ctx: peewee.Context) -> peewee.Context:
         return ctx.value(Open(self.value, self.converter or ctx.state.converter), converter=False)
 

@@ -20,7 +20,7 @@ import orjson
 import peewee
 import psycopg
 
-from . import MODELS, migrations
+from . import MODELS, migrations, search
 from .base import Model, MomentField
 from .database import database_of
 from .postgres import Postgres
@@ -248,18 +248,30 @@ def hold(target: peewee.Database) -> None:
 
 
 def drop_indexes(target: peewee.Database) -> list[str]:
-    """Drop all indexes but those of the primary keys, and return the statements that make them again."""
+    """Drop all indexes but those of the primary keys, and return the statements that make them again.
+
+    The index that SQLite searches by is a table, which triggers keep. They are dropped, and it is filled anew.
+    """
     if isinstance(target, peewee.SqliteDatabase):
-        found = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
+        found = (
+            "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name = ?"
+            " AND (type = 'index' OR type = 'trigger' AND name GLOB 'dogs_search_*')"
+        )
     else:
         found = (
-            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = %s"
+            "SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = %s"
             " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = format('%%I', indexname)::regclass)"
         )
     indexes = [index for model in MODELS for index in target.execute_sql(found, (table_of(model),)).fetchall()]
-    for name, _ in indexes:
-        target.execute_sql(f'DROP INDEX "{name}"')
-    return [statement for _, statement in indexes]
+    for kind, name, _ in indexes:
+        target.execute_sql(f'DROP {kind} "{name}"')
+    statements = [statement for _, _, statement in indexes]
+    if isinstance(target, peewee.SqliteDatabase) and target.table_exists(search.INDEX):
+        statements += [
+            f"INSERT INTO {search.INDEX} ({search.INDEX}) VALUES ('{deed}')"  # noqa: S608 - a name of ours
+            for deed in ("rebuild", "optimize")
+        ]
+    return statements
 
 
 def last_id(database: peewee.Database, table: str) -> int:

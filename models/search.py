@@ -1,0 +1,154 @@
+"""Dogs with a part in one of their texts, by an index of trigrams: three letters in a row.
+
+The index names the dogs that have the trigrams of a part, and each of those is looked at for the part itself. Parts of
+one or two letters have no trigram, and a database may have no such index: then dogs are looked at one after the other.
+
+What is common is found at once on the way through the dogs in the order of the list, and what is rare by the index.
+So the ways of one search are tried in turn until one fills the page, or is the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+import peewee
+
+from .database import database
+from .dog import Dog
+from .prepared import Placeholder
+from .text import fold
+
+# Puts the conditions and the order of a list on a query of dogs. Whose ids to take may be said.
+Ordered = Callable[..., Any]
+# A query of the dogs of a list with a part, or of those of them that this way finds.
+Way = Callable[[Ordered, Placeholder], Any]
+
+LETTERS = 3
+# SQLite: up to so many dogs are found by the index and put in order. If there are more, the first ones are near.
+FEW = 5000
+# PostgreSQL: so many dogs are looked at in the order of the list, before the index is asked.
+NEAR = 3000
+
+INDEX = "dogs_search"
+# SQLite's, a table. The column of its own name takes what is searched for.
+TRIGRAMS: Any = peewee.Table(INDEX, (INDEX, "rowid"))
+
+# The databases that are known to have the index.
+with_index: WeakSet[Any] = WeakSet()
+
+
+def ways(part: str, is_by_id: bool) -> tuple[Way, ...]:
+    """How to find the dogs with this part in a list; `is_by_id` says whether it is one of all dogs by their ids."""
+    part = fold(part)
+    # SQLite's index ends a text at a NUL.
+    if len(part) < LETTERS or "\0" in part or not has_index():
+        return (in_order,)
+    if not isinstance(database.obj, peewee.SqliteDatabase):
+        return (nearby, beyond_nearby)
+    if is_by_id:
+        return (by_id,)
+    return (by_index,) if is_rare(part) else (in_order,)
+
+
+def has_index() -> bool:
+    """Whether the database has the index. It is asked again until it has."""
+    if database.obj in with_index:
+        return True
+    if isinstance(database.obj, peewee.SqliteDatabase):
+        found = database.table_exists(INDEX)
+    else:
+        (found,) = database.execute_sql("SELECT to_regclass(%s) IS NOT NULL", (INDEX,)).fetchone()
+    if found:
+        with_index.add(database.obj)
+    return found
+
+
+def is_rare(part: str) -> bool:
+    """Whether few dogs have the trigrams of this part."""
+    some = f"SELECT 1 FROM {INDEX} WHERE {INDEX} MATCH ? LIMIT ?"  # noqa: S608 - a name of ours
+    (number,) = database.execute_sql(f"SELECT count(*) FROM ({some})", (trigrams(part), FEW + 1)).fetchone()  # noqa: S608
+    return number <= FEW
+
+
+def in_order(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """All of them, looked for in the order of the list."""
+    return ordered(Dog.select()).where(has(part))
+
+
+def by_id(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """All of them, of SQLite's index, which knows the dogs in the order of their ids."""
+    return ordered(indexed(part), TRIGRAMS.rowid)
+
+
+def by_index(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """All of them, of SQLite's index."""
+    return ordered(indexed(part))
+
+
+def indexed(part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """The dogs with a part, of SQLite's index. A cross join is one that SQLite makes in the order it is written in."""
+    both = peewee.Join(TRIGRAMS, Dog, peewee.JOIN.CROSS, on=Dog.id == TRIGRAMS.rowid)
+    match = peewee.Expression(TRIGRAMS.dogs_search, "MATCH", part.made_by(trigrams))
+    return Dog.select().from_(both).where(match, has(part))
+
+
+def nearby(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """Those among the next few dogs of the list."""
+    return ordered(Dog.select().from_(Within(ordered(Dog.select()).limit(NEAR)))).where(has(part))
+
+
+def beyond_nearby(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """All of them, of PostgreSQL's index; none where all have been looked at nearby.
+
+    It is kept from going by any other index by the offset, which makes no difference to what is found.
+    """
+    like = [peewee.Expression(column, "LIKE", part.made_by(pattern)) for column in columns()]
+    matches = Dog.select().where(any_of(like)).offset(0)
+    is_more = peewee.fn.EXISTS(ordered(Dog.select(Dog.id)).offset(NEAR).limit(1))
+    return ordered(Dog.select().from_(Within(matches))).where(is_more)
+
+
+class Within(peewee.Node):
+    """Rows of a query, which stand in for all dogs in another one."""
+
+    def __init__(self, rows: peewee.ModelSelect[Dog]) -> None:
+        self.rows = rows
+
+    def __sql__(self, ctx: peewee.Context) -> peewee.Context:
+        return ctx.sql(self.rows.alias(ctx.alias_manager[Dog._meta.table]))
+
+
+def columns() -> tuple[peewee.Field, ...]:
+    """The columns that are searched."""
+    return (Dog.name_key, Dog.owner_key, Dog.breed_key)
+
+
+def any_of(conditions: list[Any]) -> Any:
+    """The condition that one of three holds."""
+    first, second, third = conditions
+    return first | second | third
+
+
+def has(part: Placeholder) -> Any:
+    """The condition that a dog has this part in one of its texts."""
+    is_sqlite = isinstance(database.obj, peewee.SqliteDatabase)
+    place = peewee.fn.INSTR if is_sqlite else peewee.fn.STRPOS
+    return any_of([place(column, part.made_by(fold)) > 0 for column in columns()])
+
+
+def pattern(part: str) -> str:
+    """What `LIKE` takes for this part."""
+    part = fold(part)
+    for sign in "\\%_":
+        part = part.replace(sign, f"\\{sign}")
+    return f"%{part}%"
+
+
+def trigrams(part: str) -> str:
+    """What SQLite's index is asked for: some trigrams of the part, so many that they cover it."""
+    part = fold(part)
+    begins = [*range(0, len(part) - LETTERS, LETTERS), len(part) - LETTERS]
+    quoted = (part[begin : begin + LETTERS].replace('"', '""') for begin in begins)
+    return " AND ".join(f'"{trigram}"' for trigram in dict.fromkeys(quoted))
