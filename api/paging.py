@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -39,6 +39,7 @@ class List(NamedTuple):
 
     find: Callable[[], peewee.ModelSelect[Any]]
     way: Callable[..., peewee.ModelSelect[Any]] | None
+    at_once: bool
     equal: tuple[tuple[str, Any], ...]
     column: Any
     identity: Any
@@ -49,34 +50,34 @@ def paginate(
     find: Callable[[], peewee.ModelSelect[Any]],
     columns: dict[str, Any],
     query: dict[str, Any],
-    search: Callable[[str, bool], Iterable[Any]] | None = None,
+    search: Callable[..., list[Any]] | None = None,
 ) -> Page:
     """The page that the query asks for by `sort`, `limit` and `cursor`, of the rows that fit all else in it.
 
     `columns` maps the names that `sort` may have to columns, and those of the filters that rows are equal in. `find`
-    selects rows. `search` tells the ways to find those with `q`, which are tried in turn until one fills the page; it
-    is told whether the list is one of all rows by their ids. Rows with equal values follow by their id, which makes
-    every order a total one. Raises `ValidationError` for a cursor that was not given out for this very list.
+    selects rows, and `search` finds those with `q`. Rows with equal values follow by their id, which makes every order
+    a total one. Raises `ValidationError` for a cursor that was not given out for this very list.
     """
     limit, sort = query["limit"], query["sort"]
     values = {name: query[name] for name in columns if query.get(name, False) is not False}
     pairs = tuple((name, columns[name]) for name in values)
     column = columns[sort.lstrip("-")]
-    ways: Iterable[Any] = (None,)
-    if search and query.get("q"):
-        ways = search(query["q"], column is columns["id"] and not pairs)
-        values["part"] = query["q"]
+    is_by_id = column is columns["id"] and not pairs
     if column is columns["id"] and pairs:
         # All rows are equal in what they are filtered by, and its index knows them in the order of their ids.
         column = pairs[0][1]
     signer = cursor_signer(query, column)
     place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
-    found: list[Any] = []
-    for way in ways:
-        this_list = List(find, way, pairs, column, columns["id"], sort.startswith("-"))
-        found = rows_after(this_list, values, place, limit + 1) or found
-        if len(found) > limit:
-            break
+
+    def rows(way: Callable[..., peewee.ModelSelect[Any]] | None = None, at_once: bool = False) -> list[Any]:
+        this_list = List(find, way, at_once, pairs, column, columns["id"], sort.startswith("-"))
+        return rows_after(this_list, values, place, limit + 1)
+
+    if search and query.get("q"):
+        values["part"] = query["q"]
+        found = search(query["q"], is_by_id, rows, limit + 1)
+    else:
+        found = rows()
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None
     return Page(found[:limit], limit, cursor)
 
@@ -92,7 +93,7 @@ def rows_after(this_list: List, values: dict[str, Any], place: Place | None, cou
     value, row_id = place
     if this_list.column is this_list.identity:
         return selected(this_list, beyond, limit=count, cursor=row_id, **values)
-    if not isinstance(database.obj, peewee.SqliteDatabase):
+    if this_list.at_once or not isinstance(database.obj, peewee.SqliteDatabase):
         return selected(this_list, behind_pair, limit=count, cursor=value, id=row_id, **values)
     found = selected(this_list, among_equal, limit=count, cursor=value, id=row_id, **values)
     if len(found) < count:
@@ -113,15 +114,14 @@ def selected(
     """The rows of this list `behind` a place, which is the value `cursor` of its column and an `id`."""
 
     def ordered(rows: peewee.ModelSelect[Any], identity: Any = this_list.identity) -> peewee.ModelSelect[Any]:
-        by = this_list
-        if by.column is by.identity:
-            by = by._replace(column=identity)
-        by = by._replace(identity=identity)
-        for name, column in by.equal:
-            rows = rows.where(is_equal(column, equal[name]))
+        column = identity if this_list.column is this_list.identity else this_list.column
+        by = this_list._replace(column=column, identity=identity)
+        for name, same in by.equal:
+            rows = rows.where(is_equal(same, equal[name]))
         if behind is not None:
             rows = rows.where(behind(by, cursor, id))
-        return rows.order_by(*(part.desc() if by.descending else part for part in (by.column, by.identity)))
+        order = (column,) if column is identity else (column, identity)
+        return rows.order_by(*(part.desc() if by.descending else part for part in order))
 
     rows = this_list.way(ordered, part) if this_list.way else ordered(this_list.find())
     return rows.limit(limit)

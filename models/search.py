@@ -1,10 +1,9 @@
 """Dogs with a part in one of their texts, by an index of trigrams: three letters in a row.
 
-The index names the dogs that have the trigrams of a part, and each of those is looked at for the part itself. Parts of
+The index names the dogs that have the trigrams of a part, and each of them is looked at for the part itself. Parts of
 one or two letters have no trigram, and a database may have no such index: then dogs are looked at one after the other.
 
-What is common is found at once on the way through the dogs in the order of the list, and what is rare by the index.
-So the ways of one search are tried in turn until one fills the page, or is the last.
+What is common is soon found on a walk through the dogs in the order of their list, and what is rare by the index.
 """
 
 from __future__ import annotations
@@ -22,14 +21,16 @@ from .text import fold
 
 # Puts the conditions and the order of a list on a query of dogs. Whose ids to take may be said.
 Ordered = Callable[..., Any]
-# A query of the dogs of a list with a part, or of those of them that this way finds.
+# A query of dogs of a list with a part.
 Way = Callable[[Ordered, Placeholder], Any]
 
 LETTERS = 3
-# SQLite: up to so many dogs are found by the index and put in order. If there are more, the first ones are near.
-FEW = 5000
-# PostgreSQL: so many dogs are looked at in the order of the list, before the index is asked.
-NEAR = 3000
+# SQLite: up to so many dogs are found by the index and put in order. More are looked for on a walk, for so many steps of
+# SQLite's machine, of which a dog takes about forty.
+FEW = 4000
+STEPS = 300_000
+# PostgreSQL: so many dogs are looked at on a walk, before the index is asked.
+NEAR = 5000
 
 INDEX = "dogs_search"
 # SQLite's, a table. The column of its own name takes what is searched for.
@@ -39,17 +40,22 @@ TRIGRAMS: Any = peewee.Table(INDEX, (INDEX, "rowid"))
 with_index: WeakSet[Any] = WeakSet()
 
 
-def ways(part: str, is_by_id: bool) -> tuple[Way, ...]:
-    """How to find the dogs with this part in a list; `is_by_id` says whether it is one of all dogs by their ids."""
+def search(part: str, is_by_id: bool, rows: Callable[..., list[Any]], count: int) -> list[Any]:
+    """The first `count` dogs with this part in a list; `is_by_id` says whether it is one of all dogs by their ids.
+
+    `rows` returns as many of those that a way finds. It may be told to compare places in the list at once: that is
+    slow on a walk.
+    """
     part = fold(part)
-    # SQLite's index ends a text at a NUL.
-    if len(part) < LETTERS or "\0" in part or not has_index():
-        return (in_order,)
-    if not isinstance(database.obj, peewee.SqliteDatabase):
-        return (nearby, beyond_nearby)
-    if is_by_id:
-        return (by_id,)
-    return (by_index,) if is_rare(part) else (in_order,)
+    if len(part) < LETTERS or "\0" in part or not has_index():  # SQLite's index ends a text at a NUL
+        return rows(on_a_walk)
+    if isinstance(database.obj, peewee.SqliteDatabase):
+        if is_by_id:
+            return rows(by_id)
+        found = None if is_rare(part) else in_few_steps(lambda: rows(on_a_walk))
+        return rows(by_index, at_once=True) if found is None else found
+    found = rows(nearby)
+    return found if len(found) == count else rows(beyond_nearby) or found
 
 
 def has_index() -> bool:
@@ -72,7 +78,21 @@ def is_rare(part: str) -> bool:
     return number <= FEW
 
 
-def in_order(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+def in_few_steps(deed: Callable[[], list[Any]]) -> list[Any] | None:
+    """What this reads of SQLite, or None where a statement of it takes too many steps."""
+    connection = database.connection()
+    connection.set_progress_handler(lambda: True, STEPS)  # true: stop
+    try:
+        return deed()
+    except peewee.OperationalError as error:
+        if str(error) != "interrupted":
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def on_a_walk(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
     """All of them, looked for in the order of the list."""
     return ordered(Dog.select()).where(has(part))
 

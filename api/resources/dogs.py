@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models import Dog
-from models.search import ways
+from models.search import search
 from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 
 from ..auth import require_login, require_owner
@@ -31,7 +31,7 @@ class DogList(Resource):
         """
         if query["mine"]:
             query["mine"] = require_login().id  # whose list it is, for the cursor too
-        return paginate(Dog.select, SORTS | OWNERS, query, ways)
+        return paginate(Dog.select, SORTS | OWNERS, query, search)
 
     @gives(DogSchema, 201)
     @takes(NewDogSchema)
