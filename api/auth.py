@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, request, session
+from flask import Flask, session
 from flask_login import LoginManager, current_user, login_user, logout_user
 
 from models import Dog, Session, User
 
+from .body import this_request
 from .errors import Forbidden, Unauthorized
 
 WRONG_LOGIN = "Username or Password is incorrect"
@@ -32,7 +33,7 @@ def init_app(app: Flask) -> None:
 
 def bearer_token() -> str | None:
     """The token of the Authorization header (RFC 6750, section 2.1), or None where it holds none."""
-    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, token = this_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
@@ -51,8 +52,9 @@ def user_of_request(_: Any) -> User | None:
 
 def require_login() -> User:
     """The user of this request. Raises `Unauthorized`."""
-    if current_user.is_authenticated:
-        return current_user._get_current_object()
+    user: Any = current_user._get_current_object()
+    if user.is_authenticated:
+        return user
     if bearer_token() is not None:
         raise Unauthorized("This token is wrong or has ended")
     raise Unauthorized

@@ -11,7 +11,6 @@ from typing import IO, Any, NamedTuple, NoReturn, cast
 import flask
 import orjson
 from flask import request
-from flask.globals import request_ctx
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -20,6 +19,9 @@ from werkzeug.utils import cached_property
 from .errors import BadRequest, Invalid, UnsupportedMediaType
 from .slots import body_slot
 
+# How many queries are remembered as they were read, since the same ones come again and again; and how many bytes such
+# a query has at most.
+QUERIES, SHORT_QUERY = 1000, 500
 KIB = 1024
 MAX_BODY = 64 * KIB
 MAX_FILE = 10 * KIB * KIB
@@ -78,7 +80,7 @@ class Request(flask.Request):
 
 def this_request() -> Request:
     """The request. Each look through Flask's own `request` takes longer than what it finds."""
-    return cast("Request", request_ctx.request)
+    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]
 
 
 def read_body(takes_file: bool) -> Sent:

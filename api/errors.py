@@ -15,7 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from models import Conflict, Ended, NotFound, Stale
 
-from .envelope import JSON, PROBLEM, json_response
+from .envelope import JSON, PROBLEM, JsonResponse
 from .error_types import ERROR_TYPES
 from .outages import NO_ROOM, PicturesUnavailable, StorageFull, is_full, reason
 
@@ -122,10 +122,10 @@ def answer(error: Exception) -> Response:
         facts["fields"] = fields
     if prefers_problem():
         body = {"title": kind.title, "status": kind.status, "detail": message, **facts}
-        response = json_response(body, kind.status, PROBLEM)
+        response = JsonResponse(body, kind.status, PROBLEM)
     else:
         status = {"code": kind.status, "message": message}
-        response = json_response({"data": {}, "status": status, "error": facts}, kind.status)
+        response = JsonResponse({"data": {}, "status": status, "error": facts}, kind.status)
     response.headers.extend(headers)
     response.vary.add("Accept")
     return response

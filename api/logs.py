@@ -42,12 +42,13 @@ def set_up(log_format: str, level: str) -> None:
     root.handlers = [*others, handler]
     root.setLevel(max(logging.WARNING, log.level))
     logging.captureWarnings(True)
+    # Python would find out for each line which thread and process it comes from, and no line of ours says so.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def log_line(response: Response) -> Response:
     """Log the request, by its route and not by its path or query, which hold what users typed."""
     asked = this_request()
-    response.headers["X-Request-ID"] = asked.id
     if log.isEnabledFor(logging.INFO):
         # As the logger makes it, but for where in the code it is: to find that out would take longer than all else.
         record = logging.LogRecord(log.name, logging.INFO, "", 0, "", None, None)

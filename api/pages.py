@@ -8,6 +8,7 @@ import secrets
 from flask import Flask, Response, current_app, render_template, request, send_from_directory
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from .body import this_request
 from .config import ROOT
 from .envelope import JSON
 from .storage import pictures
@@ -47,7 +48,8 @@ def init_app(app: Flask) -> None:
 
 def is_free(taken: set[str]) -> bool:
     """Whether this address has no route, nor has one below the same first part."""
-    return request.url_rule is None and request.path.split("/")[1] not in taken
+    asked = this_request()
+    return asked.url_rule is None and asked.path.split("/")[1] not in taken
 
 
 def let_script_run(response: Response) -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 import peewee
@@ -14,6 +15,8 @@ from itsdangerous import BadData, Signer, base64_decode, base64_encode
 from marshmallow import ValidationError
 
 from models import database, prepared
+
+from .body import QUERIES, this_request
 
 # Where a page ended: the value of the sort column, and the id.
 Place = tuple[Any, int]
@@ -30,8 +33,16 @@ class Page:
     @property
     def next_url(self) -> str:
         """The whole URL of the next page."""
-        query = {**request.args, "cursor": self.next}
-        return f"{current_app.config['PUBLIC_URL']}{request.path}?{urlencode(query)}"
+        asked = this_request()
+        begin = without_cursor(asked.query_string)
+        return f"{current_app.config['PUBLIC_URL']}{asked.path}?{begin}{urlencode({'cursor': self.next})}"
+
+
+@lru_cache(QUERIES)
+def without_cursor(query_string: bytes) -> str:
+    """The parameters of a query but for its cursor, so that one can follow them."""
+    query = parse_qsl(query_string.decode(), keep_blank_values=True)
+    return "".join(f"{urlencode({name: value})}&" for name, value in query if name != "cursor")
 
 
 class List(NamedTuple):

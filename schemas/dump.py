@@ -7,6 +7,7 @@ most values are sent as they are, so here that is found out once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +15,9 @@ from marshmallow import Schema, fields
 
 # What these kinds of fields give of a value of this very type is the value.
 PLAIN: dict[type[fields.Field[Any]], type] = {fields.Integer: int, fields.String: str, fields.Boolean: bool}
+
+# How many combinations of types each function remembers to be as expected, or not.
+TYPES = 100
 
 Dump = Callable[[Any], Any]
 
@@ -29,32 +33,33 @@ def dump_of(schema: Schema) -> Dump:
     has_own_way = type(schema).get_attribute is not Schema.get_attribute or type(schema).dump is not Schema.dump
     if has_hooks or has_own_way or not all(field._CHECK_ATTRIBUTE and "." not in name for _, name, field in outgoing):
         return schema.dump
-    plain = [(key, attribute, PLAIN[type(field)]) for key, attribute, field in outgoing if is_plain(field)]
-    if len(plain) < 2:  # `attrgetter` gives a tuple of two and more
+    if len(outgoing) < 2:  # `attrgetter` gives a tuple of two and more
         return schema.dump
+    keys = [key for key, _, _ in outgoing]
+    values_of = attrgetter(*(attribute for _, attribute, _ in outgoing))
+    expected = [PLAIN[type(field)] if is_plain(field) else None for _, _, field in outgoing]
     others = [
-        (key, attrgetter(attribute), attribute, serializer(field))
-        for key, attribute, field in outgoing
+        (place, attribute, serializer(field))
+        for place, (_, attribute, field) in enumerate(outgoing)
         if not is_plain(field)
     ]
-    in_order = {key: None for key, _, _ in outgoing}
-    keys, attributes, types = zip(*plain, strict=True)
-    values_of = attrgetter(*attributes)
+
+    @lru_cache(TYPES)
+    def are_expected(*types: type) -> bool:
+        return all(wanted in (None, found) for wanted, found in zip(expected, types, strict=True))
 
     def dump(row: Any) -> Any:
         if isinstance(row, dict):
             return schema.dump(row)
         try:
-            values = values_of(row)
-            if tuple(map(type, values)) != types:
+            values = list(values_of(row))
+            if not are_expected(*map(type, values)):
                 return schema.dump(row)
-            data: dict[str, Any] = in_order.copy()
-            data.update(zip(keys, values, strict=True))
-            for key, value_of, attribute, serialize in others:
-                data[key] = serialize(value_of(row), attribute, row)
+            for place, attribute, serialize in others:
+                values[place] = serialize(values[place], attribute, row)
         except AttributeError:
             return schema.dump(row)
-        return data
+        return dict(zip(keys, values, strict=True))
 
     return dump
 

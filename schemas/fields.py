@@ -162,4 +162,5 @@ class Moment(fields.Field):
         super().__init__(**describe(kwargs, type="string", format="date-time"))
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"  # without its +00:00

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import flask_restful
@@ -14,8 +14,8 @@ from marshmallow import Schema, ValidationError
 from schemas import Around, dump_of
 
 from ..auth import bearer_token, require_login
-from ..body import Sent, read_body, read_query, refuse_large_body, this_request
-from ..envelope import JSON, envelope, json_response
+from ..body import QUERIES, SHORT_QUERY, Sent, read_body, read_query, refuse_large_body, this_request
+from ..envelope import JSON, JsonResponse, NotModified, envelope
 from ..paging import Page
 from ..storage import render_in_slot
 
@@ -51,6 +51,7 @@ class Resource(flask_restful.Resource):
     """A resource. Each of its verbs needs a login, unless the class names it in `public`."""
 
     public: frozenset[str] | set[str] = frozenset()
+    init_every_request = False  # one object serves all requests, so it keeps nothing of one
 
     def dispatch_request(self, **path: Any) -> Any:
         """Call the verb if the caller may. Raises `Unauthorized`, and `ValidationError` for an unknown parameter."""
@@ -60,7 +61,7 @@ class Resource(flask_restful.Resource):
         if method not in self.public or bearer_token() is not None:
             require_login()
         verb = getattr(self, method.lower())
-        if not hasattr(verb, "body_schema"):
+        if "CONTENT_LENGTH" in asked.environ and not hasattr(verb, "body_schema"):
             refuse_large_body()
         if asked.query_string and not hasattr(verb, "query_schema"):
             raise ValidationError({name: ["Unknown parameter."] for name in asked.args})
@@ -77,8 +78,8 @@ def takes(schema_class: type[Schema], source: str = "body") -> Callable[[Verb], 
     def decorate(verb: Verb) -> Verb:
         @wraps(verb)
         def checked(self: Any, **path: Any) -> Any:
-            sent = read_query() if source == "query" else read_body("file" in schema.fields)
-            return verb(self, load(schema, sent), **path)
+            fields = load_query(schema) if source == "query" else load_body(schema)
+            return verb(self, fields, **path)
 
         setattr(checked, f"{source}_schema", schema)
         return checked
@@ -86,14 +87,32 @@ def takes(schema_class: type[Schema], source: str = "body") -> Callable[[Verb], 
     return decorate
 
 
+def load_body(schema: Schema) -> dict[str, Any]:
+    """The fields of the body, checked. Raises as `load` does, and what `read_body` raises."""
+    sent = read_body("file" in schema.fields)
+    with Around({"render": render_in_slot, "user": current_user}):
+        return load(schema, sent)
+
+
+def load_query(schema: Schema) -> dict[str, Any]:
+    """The parameters of the query, checked. Raises as `load` does."""
+    query = this_request().query_string
+    return loaded_query(schema, query).copy() if len(query) <= SHORT_QUERY else load(schema, read_query())
+
+
+@lru_cache(QUERIES)
+def loaded_query(schema: Schema, _: bytes) -> dict[str, Any]:
+    """The same, remembered: a schema knows nothing but the query, so what it makes of one never changes."""
+    return load(schema, read_query())
+
+
 def load(schema: Schema, sent: Sent) -> dict[str, Any]:
     """The fields that were sent, checked. Raises `ValidationError` that names every wrong one at once."""
-    with Around({"render": render_in_slot, "user": current_user}):
-        try:
-            # What can't be used is there all the same: None is wrong in every field, and its message is replaced.
-            fields = schema.load({**sent.values, **dict.fromkeys(sent.errors)})
-        except ValidationError as error:
-            raise ValidationError({**error.messages_dict, **sent.errors}) from None
+    try:
+        # What can't be used is there all the same: None is wrong in every field, and its message is replaced.
+        fields = schema.load({**sent.values, **dict.fromkeys(sent.errors)})
+    except ValidationError as error:
+        raise ValidationError({**error.messages_dict, **sent.errors}) from None
     if sent.errors:
         raise ValidationError(dict(sent.errors))
     return fields
@@ -120,7 +139,7 @@ def gives(schema_class: type[Schema], status: int = 200, many: bool = False) -> 
 def page_response(page: Page, dump: Dump, status: int) -> Response:
     """A list, with the way to its next page in the body and in a `Link` header (RFC 8288)."""
     links = {"limit": page.limit, "next": page.next}
-    response = json_response(envelope([dump(row) for row in page.rows], status, page=links), status)
+    response = JsonResponse(envelope([dump(row) for row in page.rows], status, page=links), status)
     if page.next:
         response.headers["Link"] = f'<{page.next_url}>; rel="next"'
     return response
@@ -129,12 +148,13 @@ def page_response(page: Page, dump: Dump, status: int) -> Response:
 def row_response(row: Any, dump: Dump, status: int) -> Response:
     """One row, or nothing. A row may have an `etag`."""
     etag = getattr(row, "etag", None)
+    response: Response
     if is_known(etag):
-        response = Response(status=304)
+        response = NotModified()
     else:
-        response = json_response(envelope({} if row is None else dump(row), status), status)
+        response = JsonResponse(envelope({} if row is None else dump(row), status), status)
     if etag:
-        response.set_etag(etag)
+        response.headers["ETag"] = f'"{etag}"'
     if status == 201 and etag:
         response.headers["Location"] = f"{current_app.config['PUBLIC_URL']}{request.path.rstrip('/')}/{row.id}"
     return response
@@ -142,7 +162,10 @@ def row_response(row: Any, dump: Dump, status: int) -> Response:
 
 def is_known(etag: str | None) -> bool:
     """Whether the reader has what this `etag` names, so that it is not sent again (RFC 9110, section 13.1.2)."""
-    return etag is not None and request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(etag)
+    asked = this_request()
+    if etag is None or "HTTP_IF_NONE_MATCH" not in asked.environ:
+        return False
+    return asked.method in ("GET", "HEAD") and asked.if_none_match.contains_weak(etag)
 
 
 def sends(media_type: str) -> Callable[[Verb], Verb]:
