@@ -25,8 +25,8 @@ Ordered = Callable[..., Any]
 Way = Callable[[Ordered, Placeholder], Any]
 
 LETTERS = 3
-# SQLite: up to so many dogs are found by the index and put in order. More are looked for on a walk, for so many steps of
-# SQLite's machine, of which a dog takes about forty.
+# SQLite: up to so many dogs are found by the index and put in order. More are looked for on a walk, for so many steps
+# of its machine, of which a dog takes about forty.
 FEW = 4000
 STEPS = 300_000
 # PostgreSQL: so many dogs are looked at on a walk, before the index is asked.

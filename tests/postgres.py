@@ -27,15 +27,19 @@ CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 
 
 class Cluster:
-    """A PostgreSQL server with a folder of its own. Starts on entry; stops on exit, and its folder goes."""
+    """A PostgreSQL server with a folder of its own. Starts on entry; stops on exit, and its folder goes.
 
-    def __init__(self, home: str = "/tmp", **parameters: str) -> None:
+    Where this machine has several, it is one with `pg_trgm`, or one without, if that is asked for.
+    """
+
+    def __init__(self, home: str = "/tmp", trigrams: bool = True, **parameters: str) -> None:
         self.home = home
+        self.trigrams = trigrams
         self.port = free_port()
         self.parameters = {"max_connections": "300", "port": str(self.port), **parameters}
 
     def __enter__(self) -> Cluster:
-        programs, self.user = installed()
+        programs, self.user = installed(self.trigrams)
         self.programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir=self.home))  # a socket's path must be short
         if self.user:
@@ -85,10 +89,13 @@ class Cluster:
 
 
 @cache
-def installed() -> tuple[Path, str | None]:
-    """The folder of PostgreSQL's programs, and the user to run them as: of the Python package, else of this machine."""
+def installed(trigrams: bool = True) -> tuple[Path, str | None]:
+    """The folder of PostgreSQL's programs, and the user to run them as: of the Python package, else of this machine.
+
+    Those come first that have `pg_trgm`, as a server in production has, or that have it not.
+    """
     users = [user for user in UNPRIVILEGED if exists(user)] if os.geteuid() == 0 else [None]
-    for folder in program_folders():
+    for folder in sorted(program_folders(), key=lambda folder: has_trigrams(folder) != trigrams):
         for user in users:
             if runs(folder / "initdb", user):
                 return folder, user
@@ -104,6 +111,11 @@ def program_folders() -> Iterator[Path]:
     found = shutil.which("initdb")
     if found:
         yield Path(found).resolve().parent
+
+
+def has_trigrams(programs: Path) -> bool:
+    """Whether the server of these programs has `pg_trgm`."""
+    return any((programs.parent / "lib").rglob("pg_trgm.*"))
 
 
 def exists(user: str) -> bool:
