@@ -73,7 +73,13 @@ class Contender:
             text=True,
         )
         if done.returncode:
-            raise Failed(f"{self.name} does not fill its database: {(done.stderr.strip() or '?').splitlines()[-1]}")
+            raise Failed(f"{self.name} does not fill its database: {reason(done.stderr)}")
+
+
+def reason(said: str) -> str:
+    """The line of a program's last words that names its error, which Node.js does not say last."""
+    lines = said.strip().splitlines() or ["it says nothing"]
+    return next((line for line in lines if line.partition(":")[0].endswith("Error") and line[0] != " "), lines[-1])
 
 
 KENNEL = Contender(

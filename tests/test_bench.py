@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench import load, report
-from bench.contenders import CONTENDERS, KENNEL, RIVALS, check, logged_in, sample
+from bench.contenders import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
 from bench.findings import Finding, table_of
 from bench.growth import FIRST_PAGE, IN_A_ROW, Asked, Growth, grown, taken
 from bench.layers import table_of as profiles_of
@@ -90,6 +90,18 @@ def test_a_database_that_does_not_write_down_what_it_commits_is_refused(database
 def test_all_contenders_but_the_bound_are_filled_with_the_same_rows() -> None:
     assert [contender.name for contender in CONTENDERS if not contender.seed] == ["empty Flask"]
     assert {"list", "one", "profile", "change", "create"} <= set(KENNEL.calls)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Traceback:\n  a line\nValueError: no table\n", "ValueError: no table"),
+        ("bindings.js:126\n\nError: no bindings\n    at open\n\nNode.js v20.1.0\n", "Error: no bindings"),
+        ("", "it says nothing"),
+    ],
+)
+def test_why_a_rival_could_not_be_filled_is_told_in_its_own_words(said: str, told: str) -> None:
+    assert reason(said) == told
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *said: tuple[int, float, int, int]) -> None:
