@@ -482,7 +482,8 @@ def test_sqlite_on_a_full_disk_refuses_writes_reads_on_and_is_whole(tmp_path: Pa
             assert_full(add_dog(server, cookies, LONG))
             assert list_dogs(server).status_code == 200
             assert profile(server, cookies).status_code == 200
-        assert_full(log_in(server))
+        # A session takes less than a dog, so for some there is room.
+        assert_full(next(answer for answer in (log_in(server) for _ in range(200)) if answer.status_code != 200))
         assert_full(requests.post(f"{server.url}/user/register", json=new, timeout=60))
         assert set(server.uploads.iterdir()) == files, "a file without a row is left"
 
