@@ -176,6 +176,30 @@ def test_a_dog_changed_on_one_is_changed_on_the_other_where_an_older_state_is_re
     assert call(machines.one, "GET", path).status_code == 404
 
 
+def test_what_a_server_answered_before_is_never_answered_after_a_write_on_the_other(machines: Machines) -> None:
+    anna = User(machines.one)
+    made = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
+    path = f"/api/v1/dogs/{made['id']}"
+    lists = [{"user_id": made["user_id"]}, {"mine": "true"}, {"q": anna.name}, {"owner": anna.name, "sort": "-name"}]
+    etag = f'"{made["id"]}-1"'
+    assert call(machines.other, "GET", path, headers={"If-None-Match": etag}).status_code == 304
+
+    for number in range(10):
+        writer, reader = (machines.one, machines.other) if number % 2 else (machines.other, machines.one)
+        changed = anna.call(writer, "PATCH", path, json={"name": f"Max {number}"})
+        assert changed.status_code == 200
+
+        seen = call(reader, "GET", path, headers={"If-None-Match": etag})
+        assert (seen.status_code, seen.json()["data"]) == (200, changed.json()["data"])
+        for query in lists:
+            found = anna.call(reader, "GET", "/api/v1/dogs", params=query).json()["data"]
+            assert found == [changed.json()["data"]], query
+        etag = changed.headers["ETag"]
+    assert anna.call(machines.one, "DELETE", path).status_code == 200
+    for query in lists:
+        assert anna.call(machines.other, "GET", "/api/v1/dogs", params=query).json()["data"] == []
+
+
 def test_a_page_is_followed_across_servers_by_its_cursor(machines: Machines) -> None:
     anna = User(machines.one)
     names = [f"Dog {number}" for number in range(7)]
