@@ -56,7 +56,7 @@ class Pace:
     warm_up: float
 
 
-FULL, QUICK = Pace(5, 0.8, 0.4), Pace(3, 0.4, 0.2)
+FULL, QUICK = Pace(5, 0.7, 0.4), Pace(3, 0.4, 0.2)
 
 
 @dataclass(frozen=True)

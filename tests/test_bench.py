@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from api.slots import THREADS
 from bench import load, report
 from bench.contenders import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
 from bench.findings import Finding, table_of
@@ -306,7 +308,21 @@ def test_the_results_have_every_goal_beside_a_rival_on_both_engines() -> None:
         assert sum(line.count(", met") + line.count("**NOT met**") for line in cells) == len(GOALS)
 
 
-# --- What is installed ---
+# --- What is installed and started ---
+
+
+def test_the_empty_view_is_served_as_kennel_is() -> None:
+    def options(path: Path) -> dict[str, str]:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        server = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Granian")
+        return {each.arg: ast.unparse(each.value) for each in server.keywords if each.arg}
+
+    ours, empty = options(ROOT / "run.py"), options(RIVALS / "empty_flask" / "app.py")
+    named = {"address", "port", "workers", "blocking_threads", "workers_kill_timeout"}
+
+    assert ours.keys() == empty.keys()
+    assert {name for name in ours if ours[name] != empty[name]} <= named
+    assert int(empty["blocking_threads"]) == THREADS
 
 
 def test_the_lock_of_the_express_rival_names_no_host_to_load_from() -> None:
