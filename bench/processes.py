@@ -15,7 +15,8 @@ import requests
 
 from tests.server import free_port
 
-CORES = sorted(os.sched_getaffinity(0))
+# Elsewhere than on Linux a process can't be given a core of its own.
+CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 # The server has the first core for itself. Load, harness and PostgreSQL share the others.
 SERVER_CORES, LOAD_CORES = CORES[:1], CORES[1:]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -118,7 +119,7 @@ def run_part(part: Callable[[], object]) -> None:
     """Run a part as a program: it ends with one line where it fails, and all that it started ends with it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     if len(CORES) < 2:
-        sys.exit("The bench needs two cores: one for the server, and one for what sends to it.")
+        sys.exit("The bench needs Linux and two cores: one for the server, and one for what sends to it.")
     try:
         part()
     except (Failed, RuntimeError) as failure:  # the tests' own servers raise the latter
