@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from models.transfer import opened
 from .factories import PASSWORD, add_dog, register
 from .houses import run
 from .postgres import Cluster, Databases, has_trigrams, installed
-from .server import Server
+from .server import ROOT, Server
 from .test_paging import SORTS, place_of, statements_on_dogs, walk
 
 DOGS = "/api/v1/dogs"
@@ -397,9 +398,14 @@ def test_a_postgresql_that_may_not_add_trigrams_searches_without_index_until_it_
 
     if is_available(databases):
         database.execute_sql("DROP TYPE gtrgm")
-        database.execute_sql("CREATE EXTENSION pg_trgm")
-        database.execute_sql("CREATE INDEX dogs_search ON dogs USING gin (name_key gin_trgm_ops)")
+        page = (ROOT / "docs" / "deployment.md").read_text()
+        for statement in re.findall(r"`(CREATE [^`]+)`", page):
+            database.execute_sql(statement)
         assert has_index()
+        ((_, made),) = index_of(database.obj)
+        app = make_app()
+        ((_, migrated),) = index_of(app.extensions["database"])
+        assert made == migrated
 
 
 # --- Databases that are moved or brought up to date ---
