@@ -8,7 +8,9 @@ What is common is soon found on a walk through the dogs in the order of their li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -25,12 +27,13 @@ Ordered = Callable[..., Any]
 Way = Callable[[Ordered, Placeholder], Any]
 
 LETTERS = 3
-# SQLite: up to so many dogs are found by the index and put in order. More are looked for on a walk, for so many steps
-# of its machine, of which a dog takes about forty.
+# Up to so many dogs are found by the index and put in order. More are looked for on a walk first.
 FEW = 4000
+# SQLite walks for so many steps of its machine, of which a dog takes about forty.
 STEPS = 300_000
-# PostgreSQL: so many dogs are looked at on a walk, before the index is asked.
+# PostgreSQL walks past so many dogs. Where the index would find very many, it is slow, so the walk goes far.
 NEAR = 5000
+FAR = MANY = 50_000
 
 INDEX = "dogs_search"
 # SQLite's, a table. The column of its own name takes what is searched for.
@@ -54,8 +57,16 @@ def search(part: str, is_by_id: bool, rows: Callable[..., list[Any]], count: int
             return rows(by_id)
         found = None if is_rare(part) else in_few_steps(lambda: rows(on_a_walk))
         return rows(by_index, at_once=True) if found is None else found
-    found = rows(nearby)
-    return found if len(found) == count else rows(beyond_nearby) or found
+    with planned_anew():
+        number = expected(part)
+        if number <= FEW:
+            return rows(matching)
+        near, beyond = FAR_OFF if number > MANY else NEARBY
+        found = rows(near)
+        if len(found) == count:
+            return found
+        # Once more in the end: the list may have become so short since the first look.
+        return rows(beyond) or rows(near)
 
 
 def has_index() -> bool:
@@ -92,6 +103,30 @@ def in_few_steps(deed: Callable[[], list[Any]]) -> list[Any] | None:
         connection.set_progress_handler(None, 0)
 
 
+@contextmanager
+def planned_anew() -> Iterator[None]:
+    """Within the block, PostgreSQL plans each statement for its values.
+
+    It would else plan one that is run often once for all values, and so for none: a search of the dogs of a rare breed
+    in the order of their names would go through all names.
+    """
+    with database.connection_context():
+        connection = database.connection()
+        before, connection.prepare_threshold = connection.prepare_threshold, None
+        try:
+            yield
+        finally:
+            connection.prepare_threshold = before
+
+
+def expected(part: str) -> int:
+    """How many dogs with this part PostgreSQL expects to be there, by its statistics."""
+    any_like = " OR ".join(f"{column.column_name} LIKE %s" for column in columns())
+    explain = f"EXPLAIN (FORMAT JSON) SELECT FROM dogs WHERE {any_like}"
+    ((plan,),) = database.execute_sql(explain, [pattern(part)] * len(columns())).fetchall()
+    return plan[0]["Plan"]["Plan Rows"]
+
+
 def on_a_walk(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
     """All of them, looked for in the order of the list."""
     return ordered(Dog.select()).where(has(part))
@@ -114,20 +149,28 @@ def indexed(part: Placeholder) -> peewee.ModelSelect[Dog]:
     return Dog.select().from_(both).where(match, has(part))
 
 
-def nearby(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
-    """Those among the next few dogs of the list."""
-    return ordered(Dog.select().from_(Within(ordered(Dog.select()).limit(NEAR)))).where(has(part))
-
-
-def beyond_nearby(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
-    """All of them, of PostgreSQL's index; none where all have been looked at nearby.
+def matching(ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """All of them, of PostgreSQL's index.
 
     It is kept from going by any other index by the offset, which makes no difference to what is found.
     """
     like = [peewee.Expression(column, "LIKE", part.made_by(pattern)) for column in columns()]
-    matches = Dog.select().where(any_of(like)).offset(0)
-    is_more = peewee.fn.EXISTS(ordered(Dog.select(Dog.id)).offset(NEAR).limit(1))
-    return ordered(Dog.select().from_(Within(matches))).where(is_more)
+    return ordered(Dog.select().from_(Within(Dog.select().where(any_of(like)).offset(0))))
+
+
+def among_first(number: int, ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """Those among the next so many dogs of the list."""
+    return ordered(Dog.select().from_(Within(ordered(Dog.select()).limit(number)))).where(has(part))
+
+
+def where_longer(number: int, ordered: Ordered, part: Placeholder) -> peewee.ModelSelect[Dog]:
+    """As `matching`; none where the list goes on for no more than so many dogs."""
+    goes_on = ordered(Dog.select(Dog.id)).offset(number).limit(1)
+    return matching(ordered, part).where(peewee.fn.EXISTS(goes_on))
+
+
+# How far PostgreSQL walks, and what is done where too few were found on the way.
+NEARBY, FAR_OFF = ((partial(among_first, number), partial(where_longer, number)) for number in (NEAR, FAR))
 
 
 class Within(peewee.Node):
@@ -167,8 +210,7 @@ def pattern(part: str) -> str:
 
 
 def trigrams(part: str) -> str:
-    """What SQLite's index is asked for: some trigrams of the part, so many that they cover it."""
+    """What SQLite's index is asked for: all trigrams of the part. Each may be common where one is rare."""
     part = fold(part)
-    begins = [*range(0, len(part) - LETTERS, LETTERS), len(part) - LETTERS]
-    quoted = (part[begin : begin + LETTERS].replace('"', '""') for begin in begins)
+    quoted = (part[begin : begin + LETTERS].replace('"', '""') for begin in range(len(part) - LETTERS + 1))
     return " AND ".join(f'"{trigram}"' for trigram in dict.fromkeys(quoted))
