@@ -66,11 +66,19 @@ class Sqlite(peewee.SqliteDatabase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.turn = threading.Lock()
+        self.thread = threading.local()  # `has_turn`: whether it is this thread's
 
     def take_turn(self) -> None:
         """Wait until no other thread of this process writes."""
         if not self.turn.acquire(timeout=self._timeout):
             raise peewee.OperationalError("database is locked")
+        self.thread.has_turn = True
+
+    def end_turn(self) -> None:
+        """Let the next thread write, where it was the turn of this one."""
+        if getattr(self.thread, "has_turn", False):
+            self.thread.has_turn = False
+            self.turn.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -79,7 +87,7 @@ class Sqlite(peewee.SqliteDatabase):
         try:
             yield
         finally:
-            self.turn.release()
+            self.end_turn()
 
     def cursor(self, named_cursor: Any = None) -> Cursor:
         """A cursor on this thread's connection."""
@@ -97,18 +105,19 @@ class Sqlite(peewee.SqliteDatabase):
         return cursor
 
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction, which has the turn until it ends."""
-        self.take_turn()
+        """Begin a transaction, which has the turn until it ends, unless it is one that only reads: `DEFERRED`."""
+        if lock_type != "DEFERRED":
+            self.take_turn()
         try:
             super().begin(lock_type)
         except BaseException:
-            self.turn.release()
+            self.end_turn()
             raise
 
     def commit(self) -> None:
         """End a transaction. Where this fails, `rollback` follows."""
         super().commit()
-        self.turn.release()
+        self.end_turn()
 
     def rollback(self) -> None:
         """Undo a transaction, where there still is one."""
@@ -116,4 +125,4 @@ class Sqlite(peewee.SqliteDatabase):
             if self.connection().in_transaction:
                 super().rollback()
         finally:
-            self.turn.release()
+            self.end_turn()

@@ -205,9 +205,8 @@ def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flas
     dog = add_dog(anna)
     database.obj.timeout = 0.01
 
-    with database.atomic():
-        with pytest.raises(peewee.OperationalError, match="database is locked"):
-            at_once(app, Dog.delete().where(Dog.id == dog["id"]).execute)
+    with database.atomic(), pytest.raises(peewee.OperationalError, match="database is locked"):
+        at_once(app, Dog.delete().where(Dog.id == dog["id"]).execute)
 
     assert Dog.delete().where(Dog.id == dog["id"]).execute() == 1
 
