@@ -73,20 +73,21 @@ def paginate(
     values = {name: query[name] for name in columns if query.get(name, False) is not False}
     pairs = tuple((name, columns[name]) for name in values)
     column = columns[sort.lstrip("-")]
-    is_by_id = column is columns["id"] and not pairs
-    if column is columns["id"] and pairs:
+    is_by_id = column is columns["id"]
+    if is_by_id and pairs:
         # All rows are equal in what they are filtered by, and its index knows them in the order of their ids.
         column = pairs[0][1]
     signer = cursor_signer(query, column)
     place = read_cursor(signer, query["cursor"], column) if "cursor" in query else None
 
-    def rows(way: Callable[..., peewee.ModelSelect[Any]] | None = None, at_once: bool = False) -> list[Any]:
-        this_list = List(find, way, at_once, pairs, column, columns["id"], sort.startswith("-"))
+    def rows(way: Any = None, at_once: bool = False, by_ids: bool = False) -> list[Any]:
+        goes_by = columns["id"] if by_ids else column
+        this_list = List(find, way, at_once, pairs, goes_by, columns["id"], sort.startswith("-"))
         return rows_after(this_list, values, place, limit + 1)
 
     if search and query.get("q"):
         values["part"] = query["q"]
-        found = search(query["q"], is_by_id, rows, limit + 1)
+        found = search(query["q"], not pairs, is_by_id, rows, limit + 1)
     else:
         found = rows()
     cursor = write_cursor(signer, found[limit - 1], column) if len(found) > limit else None

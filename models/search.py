@@ -29,8 +29,8 @@ Way = Callable[[Ordered, Placeholder], Any]
 LETTERS = 3
 # Up to so many dogs are found by the index and put in order. More are looked for on a walk first.
 FEW = 4000
-# SQLite walks for so many steps of its machine, of which a dog takes about forty.
-STEPS = 300_000
+# SQLite walks for so many steps of its machine, of which a dog takes about a dozen.
+STEPS = 150_000
 # PostgreSQL walks past so many dogs. Where the index would find very many, it is slow, so the walk goes far.
 NEAR = 5000
 FAR = MANY = 50_000
@@ -43,30 +43,34 @@ TRIGRAMS: Any = peewee.Table(INDEX, (INDEX, "rowid"))
 with_index: WeakSet[Any] = WeakSet()
 
 
-def search(part: str, is_by_id: bool, rows: Callable[..., list[Any]], count: int) -> list[Any]:
-    """The first `count` dogs with this part in a list; `is_by_id` says whether it is one of all dogs by their ids.
+def search(part: str, is_whole: bool, is_by_id: bool, rows: Callable[..., list[Any]], count: int) -> list[Any]:
+    """The first `count` dogs with this part in a list: of all dogs, and in the order of the ids, or not.
 
-    `rows` returns as many of those that a way finds. It may be told to compare places in the list at once: that is
-    slow on a walk.
+    `rows` returns as many of those that a way finds. It may be told to go by the ids alone where the list does, or to
+    compare places in the list at once, which is slow on a walk.
     """
     part = fold(part)
     if len(part) < LETTERS or "\0" in part or not has_index():  # SQLite's index ends a text at a NUL
         return rows(on_a_walk)
-    if isinstance(database.obj, peewee.SqliteDatabase):
-        if is_by_id:
-            return rows(by_id)
-        found = None if is_rare(part) else in_few_steps(lambda: rows(on_a_walk))
-        return rows(by_index, at_once=True) if found is None else found
-    with planned_anew():
+    if not isinstance(database.obj, peewee.SqliteDatabase):
+        return on_postgresql(part, rows, count)
+    # In the order of the ids the index can stop when there are enough; in others, it has to find all.
+    look = partial(rows, by_id, by_ids=True) if is_by_id else partial(rows, by_index, at_once=True)
+    if (is_whole and is_by_id) or is_rare(part):
+        return look()
+    found = in_few_steps(partial(rows, on_a_walk))
+    return look() if found is None else found
+
+
+def on_postgresql(part: str, rows: Callable[..., list[Any]], count: int) -> list[Any]:
+    """As `search`. The index has to find all, whatever the order."""
+    with one_look():
         number = expected(part)
         if number <= FEW:
             return rows(matching)
         near, beyond = FAR_OFF if number > MANY else NEARBY
         found = rows(near)
-        if len(found) == count:
-            return found
-        # Once more in the end: the list may have become so short since the first look.
-        return rows(beyond) or rows(near)
+        return found if len(found) == count else rows(beyond) or found
 
 
 def has_index() -> bool:
@@ -104,13 +108,13 @@ def in_few_steps(deed: Callable[[], list[Any]]) -> list[Any] | None:
 
 
 @contextmanager
-def planned_anew() -> Iterator[None]:
-    """Within the block, PostgreSQL plans each statement for its values.
+def one_look() -> Iterator[None]:
+    """Within the block, PostgreSQL shows the dogs as they are at one moment, and plans each statement for its values.
 
     It would else plan one that is run often once for all values, and so for none: a search of the dogs of a rare breed
     in the order of their names would go through all names.
     """
-    with database.connection_context():
+    with database.atomic("REPEATABLE READ"):
         connection = database.connection()
         before, connection.prepare_threshold = connection.prepare_threshold, None
         try:
