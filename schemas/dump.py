@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, missing
 
 # What these kinds of fields give of a value of this very type is the value.
 PLAIN: dict[type[fields.Field[Any]], type] = {fields.Integer: int, fields.String: str, fields.Boolean: bool}
@@ -25,43 +25,58 @@ Dump = Callable[[Any], Any]
 def dump_of(schema: Schema) -> Dump:
     """A function from a row to what the schema's `dump` gives of it, many times as fast.
 
-    A dict, and a row with a value of another type than its field expects, or without one, goes by the schema itself.
-    So do all rows of a schema with hooks, or with fields that take their values from elsewhere.
+    A row that keeps its values by keys, as a dict does, and one with a value of another type than its field expects, or
+    without one, goes by the schema itself. So do all rows of a schema with hooks, or with fields that take their values
+    from elsewhere.
     """
-    outgoing = [(field.data_key or name, field.attribute or name, field) for name, field in schema.dump_fields.items()]
+    outgoing = list(schema.dump_fields.items())
+    attributes = [name if field.attribute is None else field.attribute for name, field in outgoing]
     has_hooks = any(schema._hooks[hook] for hook in ("pre_dump", "post_dump"))
-    has_own_way = type(schema).get_attribute is not Schema.get_attribute or type(schema).dump is not Schema.dump
-    if has_hooks or has_own_way or not all(field._CHECK_ATTRIBUTE and "." not in name for _, name, field in outgoing):
+    has_own_way = schema.many or any(is_changed(schema, Schema, name) for name in ("dump", "get_attribute"))
+    if has_hooks or has_own_way or not all(takes_attribute(field) for _, field in outgoing):
         return schema.dump
-    if len(outgoing) < 2:  # `attrgetter` gives a tuple of two and more
+    # `attrgetter` follows a dot in its own way, and gives a tuple of two and more.
+    if len(outgoing) < 2 or any("." in attribute for attribute in attributes):
         return schema.dump
-    keys = [key for key, _, _ in outgoing]
-    values_of = attrgetter(*(attribute for _, attribute, _ in outgoing))
-    expected = [PLAIN[type(field)] if is_plain(field) else None for _, _, field in outgoing]
-    others = [
-        (place, attribute, serializer(field))
-        for place, (_, attribute, field) in enumerate(outgoing)
-        if not is_plain(field)
-    ]
+    keys = [name if field.data_key is None else field.data_key for name, field in outgoing]
+    values_of = attrgetter(*attributes)
+    expected = [PLAIN[type(field)] if is_plain(field) else None for _, field in outgoing]
+    others = [(place, name, serializer(field)) for place, (name, field) in enumerate(outgoing) if not is_plain(field)]
 
     @lru_cache(TYPES)
     def are_expected(*types: type) -> bool:
-        return all(wanted in (None, found) for wanted, found in zip(expected, types, strict=True))
+        return type(missing) not in types and all(
+            wanted in (None, found) for wanted, found in zip(expected, types, strict=True)
+        )
 
     def dump(row: Any) -> Any:
-        if isinstance(row, dict):
+        if not isinstance(row, tuple) and hasattr(row, "__getitem__"):
             return schema.dump(row)
         try:
             values = list(values_of(row))
             if not are_expected(*map(type, values)):
                 return schema.dump(row)
-            for place, attribute, serialize in others:
-                values[place] = serialize(values[place], attribute, row)
+            for place, name, serialize in others:
+                values[place] = serialize(values[place], name, row)
+                if values[place] is missing:
+                    return schema.dump(row)
         except AttributeError:
             return schema.dump(row)
         return dict(zip(keys, values, strict=True))
 
     return dump
+
+
+def is_changed(thing: Any, kind: type, name: str) -> bool:
+    """Whether this thing has another method of this name than those of its kind."""
+    return getattr(type(thing), name) is not getattr(kind, name)
+
+
+def takes_attribute(field: fields.Field[Any]) -> bool:
+    """Whether this field takes its value from an attribute of the row, in the way of all fields."""
+    return field._CHECK_ATTRIBUTE and not any(
+        is_changed(field, fields.Field, name) for name in ("serialize", "get_value")
+    )
 
 
 def is_plain(field: fields.Field[Any]) -> bool:
@@ -70,7 +85,7 @@ def is_plain(field: fields.Field[Any]) -> bool:
 
 
 def serializer(field: fields.Field[Any]) -> Callable[[Any, str, Any], Any]:
-    """What this field gives of a value, the name of its attribute, and its row."""
+    """What this field gives of a value, its own name, and the row."""
     if type(field) is not fields.Nested or field.many or field.schema.many:
         return field._serialize
     dump = dump_of(field.schema)
