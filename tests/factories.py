@@ -126,15 +126,22 @@ class TracedCursor:
 @contextmanager
 def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
     """Does the deeds between look and write: one just before each transaction of the block. Lists what they return."""
+    database = app.extensions["database"]
+    thread = threading.get_ident()
+    begin = database.begin
     waiting = list(deeds)
     done: list[Any] = []
 
-    def interrupt(statement: str) -> None:
-        if statement.startswith("BEGIN") and waiting:
+    def interrupted(*args: Any) -> None:
+        if threading.get_ident() == thread and waiting:
             done.extend(at_once(app, waiting.pop(0)))
+        begin(*args)
 
-    with traced(app, interrupt):
+    database.begin = interrupted
+    try:
         yield done
+    finally:
+        del database.begin
     assert len(done) == len(deeds), "a deed failed, or the block began too few transactions"
 
 
