@@ -8,7 +8,7 @@ import random
 import sqlite3
 import unicodedata
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -187,6 +187,45 @@ def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app
         assert at_once(app, lambda: app.test_client().get(f"/api/v1/dogs/{dog['id']}"))[0].json["data"] == dog
     other.execute("BEGIN IMMEDIATE")
     other.close()
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("in_transaction", [True, False], ids=["in a transaction", "on its own"])
+def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClient, in_transaction: bool) -> None:
+    dog = {"name": "Rex", "name_key": "rex", "owner": "A", "owner_key": "a", "breed": "B", "breed_key": "b", "user": 7}
+
+    with pytest.raises(peewee.IntegrityError), database.atomic() if in_transaction else nullcontext():
+        Dog.create(**dog)
+
+    assert at_once(app, lambda: Dog.create(**{**dog, "user": 1}).id) == [1]
+
+
+@ON_SQLITE
+def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flask, anna: FlaskClient) -> None:
+    dog = add_dog(anna)
+    database.obj.timeout = 0.01
+
+    with database.atomic(), pytest.raises(peewee.OperationalError, match="database is locked"):
+        at_once(app, Dog.delete().where(Dog.id == dog["id"]).execute)
+
+    assert Dog.delete().where(Dog.id == dog["id"]).execute() == 1
+
+
+@ON_SQLITE
+def test_a_write_that_returns_rows_is_over_whether_they_are_read_or_not(app: Flask, anna: FlaskClient) -> None:
+    add_dog(anna), add_dog(anna)
+    other = sqlite3.connect(app.config["DATABASE_URL"].removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+    renamed = "UPDATE dogs SET name = 'Max' RETURNING id"
+
+    unread = database.execute_sql(renamed)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("COMMIT")
+    other.close()
+
+    assert unread.fetchone() == (1,)
+    assert unread.fetchall() == [(2,)]
+    assert unread.fetchone() is None
+    assert list(database.execute_sql(renamed)) == [(1,), (2,)]
 
 
 def test_foreign_keys_are_enforced(app: Flask) -> None:
