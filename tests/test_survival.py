@@ -323,17 +323,18 @@ def slow_parts(cookies: dict[str, str]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_sixty_slow_clients_stop_nobody_else(make_server: Callable[..., Server], processes: str) -> None:
+@pytest.mark.parametrize("kind", ["logins", "dogs", "pictures", "headers"])
+def test_sixty_slow_clients_stop_nobody_else(make_server: Callable[..., Server], kind: str, processes: str) -> None:
+    # A server for each kind: one that has not yet seen the sixty before leave has too little room for sixty more.
     with make_server(WEB_CONCURRENCY=processes) as server:
         cookies = register(server)
-        for name, part in slow_parts(cookies).items():
-            with SlowClients(server, 60, part) as slow:
-                for _ in range(20):
-                    assert list_dogs(server).status_code == 200, name
-                    assert profile(server, cookies).status_code == 200, name
-                assert log_in(server).status_code == 200, name
-                assert add_dog(server, cookies).status_code == 201, name
-                assert len(slow.waiting()) == 60, f"the slow {name} were answered: {slow.statuses()}"
+        with SlowClients(server, 60, slow_parts(cookies)[kind]) as slow:
+            for _ in range(20):
+                assert list_dogs(server).status_code == 200
+                assert profile(server, cookies).status_code == 200
+            assert log_in(server).status_code == 200
+            assert add_dog(server, cookies).status_code == 201
+            assert len(slow.waiting()) == 60, f"they were answered: {slow.statuses()}"
 
 
 @pytest.mark.parametrize("kind", ["logins", "pictures"])
