@@ -63,7 +63,7 @@ class Statement:
             (part.convert(values[part.name]) if part.convert else values[part.name]) if type(part) is Open else part
             for part in self.parameters
         ]
-        rows = database.execute_sql(self.text, parameters).fetchall()
+        rows = database.rows(self.text, parameters)
         make = self.make
         if not self.reads:
             return [make(row) for row in rows]

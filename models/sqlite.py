@@ -104,6 +104,10 @@ class Sqlite(peewee.SqliteDatabase):
             cursor.read_ahead()
         return cursor
 
+    def rows(self, sql: str, params: Any = None) -> list[Any]:
+        """Run a statement, and read all its rows."""
+        return self.execute_sql(sql, params).fetchall()
+
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction, which has the turn until it ends, unless it is one that only reads: `DEFERRED`."""
         if lock_type != "DEFERRED":

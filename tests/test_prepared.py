@@ -219,6 +219,31 @@ def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
     assert not any("xylo" in text.lower() for text in texts)
 
 
+# --- Rows ---
+
+
+def test_a_statement_within_a_list_that_is_being_read_takes_nothing_from_it(app: Flask, anna_row: User) -> None:
+    made = [Dog.add(anna_row, f"Rex {number}", "Poodle", "Anna") for number in range(5)]
+    dogs, _ = counted()
+
+    with database.atomic():
+        for dog in Dog.select().order_by(Dog.id).iterator():
+            assert [row.id for row in dogs(Dog, name=dog.name)] == [dog.id]
+            assert Dog.find(dog.id).change({"breed": "Pug"}).id == dog.id
+            made.remove(dog)
+
+    assert made == []
+
+
+def test_after_a_refused_statement_the_next_has_its_own_rows(app: Flask, anna_row: User) -> None:
+    dog = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+
+    with pytest.raises(peewee.IntegrityError):
+        User.create(**anna_row.__data__)
+
+    assert Dog.find(dog.id).name == "Rex"
+
+
 # --- Engines ---
 
 
