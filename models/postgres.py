@@ -19,8 +19,9 @@ from .errors import sqlstate
 
 # How long to wait for a connection, and for the answer to a statement, in seconds: as long as SQLite for its lock.
 TIMEOUT = 10
-# How many threads may wait for a connection. Past them the answer is at once that there is none.
-QUEUE = 40
+# How many threads of a process may hold a connection or wait for one, of the 128 that answer requests. Past them the
+# answer is at once that there is none, so that a database that hangs leaves threads for what needs none.
+AT_ONCE = 96
 ATTEMPTS = 10
 
 OPTIONS: dict[str, Any] = {
@@ -68,7 +69,7 @@ class Postgres(peewee.PostgresqlDatabase):
         self.process = os.getpid()
         self.idle: deque[Any] = deque()
         self.places = threading.BoundedSemaphore(self.size)
-        self.room = threading.BoundedSemaphore(self.size + QUEUE)
+        self.room = threading.BoundedSemaphore(max(self.size, AT_ONCE))
 
     def _connect(self) -> Any:
         """A connection that is idle and alive, else a new one."""

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
@@ -24,6 +25,7 @@ from playhouse.schema_diff import SchemaDiff, diff_models
 from models import MODELS, Dog, RateLimit, User, connect, database, disconnect, migrations, search
 from models.base import now
 from models.database import database_of
+from models.postgres import AT_ONCE
 from models.text import fold
 
 from .factories import add_dog, at_once, refusal, register, sqlite_file
@@ -116,6 +118,20 @@ def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., 
     assert answers == [200] * 30
     assert database.in_use == 0
     assert 1 <= len(database.idle) <= 2
+
+
+@ON_POSTGRESQL
+def test_ninety_requests_at_one_moment_wait_for_the_only_connection(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_POOL_SIZE=1)
+
+    with ThreadPoolExecutor(90) as clients:
+        with database.atomic():
+            asked = [clients.submit(lambda: app.test_client().get("/api/v1/dogs")) for _ in range(90)]
+            while database.room._value > AT_ONCE - 91:  # until all of them wait
+                assert not wait(asked, 0.01, FIRST_COMPLETED).done
+        answers = [request.result().status_code for request in asked]
+
+    assert answers == [200] * 90
 
 
 @ON_POSTGRESQL
