@@ -132,7 +132,7 @@ class Postgres(peewee.PostgresqlDatabase):
     def rows(self, sql: str, params: Any = None) -> list[Any]:
         """Run a statement in the same way, and read all its rows, by a cursor that the connection keeps.
 
-        A new cursor learns anew how each type is written and read, which takes up to a tenth of a request.
+        A new cursor would learn anew, for each statement, how each type is written and read.
         """
         return self.held(lambda: self._execute_cursor(sql, params, is_kept=True).fetchall())  # type: ignore[attr-defined]
 
