@@ -57,10 +57,10 @@ lint-client: client/node_modules/.ready client/openapi.json
 
 .PHONY: cluster
 cluster: dev-packages services
-	@exec .venv/bin/python -m tests.machines $(ARGS)
+	@exec .venv/bin/python -m tests.cluster $(ARGS)
 
 .PHONY: bench bench-quick
-bench bench-quick: dev-packages bench-packages bench-services bench/rivals/express/node_modules/.ready
+bench bench-quick: dev-packages bench-packages bench-services bench/baselines/express/node_modules/.ready
 	@exec .venv/bin/python -m bench $(if $(filter bench-quick,$@),--quick)
 
 .PHONY: lock
@@ -76,7 +76,7 @@ client-types: client/node_modules/.ready client/openapi.json
 .PHONY: clean
 clean:
 	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov
-	rm -rf client/node_modules client/dist client/openapi.json bench/rivals/express/node_modules bench/rivals/.ruff_cache
+	rm -rf client/node_modules client/dist client/openapi.json bench/baselines/express/node_modules bench/baselines/.ruff_cache
 	find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The client. Its packages are installed anew when their lock changes, and it is built when a source of it does.
@@ -147,10 +147,10 @@ bench-services:
 	$(call apt-install,$$missing)
 
 # better-sqlite3 is compiled where it can't be had ready-made, which takes a minute and needs a compiler of C++.
-bench/rivals/express/node_modules/.ready: bench/rivals/express/package-lock.json
+bench/baselines/express/node_modules/.ready: bench/baselines/express/package-lock.json
 	$(if $(NODE),,$(error Install Node.js 20.19 or newer first, from https://nodejs.org or your system))
-	@echo "Installing the packages of bench/rivals/express."
-	@npm --prefix bench/rivals/express --silent ci --no-audit --no-fund || { \
+	@echo "Installing the packages of bench/baselines/express."
+	@npm --prefix bench/baselines/express --silent ci --no-audit --no-fund || { \
 		echo "They can't be installed. Where a compiler is missing: sudo apt install g++ make python3" >&2; exit 1; }
 	@touch $@
 

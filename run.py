@@ -18,10 +18,10 @@ from granian.constants import Interfaces
 
 from api import create_app
 from api.config import ConfigError
-from api.doctor import explain_refusals
-from api.farewell import SECONDS, farewell
-from api.metrics import MetricsServer
-from api.slots import THREADS
+from api.http.concurrency import THREADS
+from api.observability.metrics import MetricsServer
+from api.security.cors_diagnosis import explain_refusals
+from api.server.graceful_shutdown import SECONDS, farewell
 from models import database, disconnect, migrations
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

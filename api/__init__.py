@@ -7,27 +7,15 @@ from typing import Any
 
 from flask import Flask
 
-from . import (
-    auth,
-    cli,
-    database,
-    errors,
-    farewell,
-    limits,
-    logs,
-    metrics,
-    moving,
-    openapi,
-    pages,
-    passwords,
-    readiness,
-    routes,
-    security,
-    slots,
-    storage,
-)
-from .app import App
+from . import database, frontend, openapi, routes
+from .cli import backup, commands
 from .config import Config
+from .http import concurrency, errors
+from .http.app import App
+from .observability import health, logs, metrics
+from .pictures import store
+from .security import authentication, origins, passwords, rate_limits
+from .server import graceful_shutdown
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -39,19 +27,19 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_object(Config.load(config))
     logs.init_app(app)
     errors.init_app(app)
-    farewell.init_app(app)
+    graceful_shutdown.init_app(app)
     database.init_app(app)
     metrics.init_app(app)
-    security.init_app(app)
-    auth.init_app(app)
-    limits.init_app(app)
-    slots.init_app(app)
+    origins.init_app(app)
+    authentication.init_app(app)
+    rate_limits.init_app(app)
+    concurrency.init_app(app)
     passwords.init_app(app)
-    storage.init_app(app)
-    readiness.init_app(app)
+    store.init_app(app)
+    health.init_app(app)
     routes.init_app(app)
     openapi.init_app(app)
-    pages.init_app(app)
-    cli.init_app(app)
-    moving.init_app(app)
+    frontend.init_app(app)
+    commands.init_app(app)
+    backup.init_app(app)
     return app

@@ -17,9 +17,9 @@ from flask import Flask
 from marshmallow import Schema
 from werkzeug.routing import IntegerConverter, Rule
 
-from .body import FORM, MULTIPART
-from .envelope import JSON, PROBLEM
-from .error_types import ERROR_TYPES
+from .http.body import FORM, MULTIPART
+from .http.error_types import ERROR_TYPES
+from .http.responses import JSON, PROBLEM
 from .resources.base import Answer
 
 Json = dict[str, Any]

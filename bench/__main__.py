@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.server import ROOT
+from tests.live_server import ROOT
 
-from . import growth, layers, logins, machine, memory, rates, report, start
-from .contenders import CALLS, CONTENDERS
+from . import environment, logins, memory, profile_layers, report, scaling, startup, throughput
 from .processes import run_part
+from .targets import CALLS, CONTENDERS
 
 T = TypeVar("T")
-ENGINES = list(rates.ENGINES.values())
+ENGINES = list(throughput.ENGINES.values())
 
 
 def say(said: object) -> None:
@@ -38,16 +38,18 @@ def measure_all() -> report.Results:
     """All parts, one after the other."""
     begun = time.perf_counter()
     # What may fail for want of something comes first.
-    versions, hardware = machine.versions(), machine.machine()
+    versions, hardware = environment.versions(), environment.machine()
     return report.Results(
         versions=versions,
         machine=hardware,
-        rates=part("Requests a second", lambda: rates.run(ENGINES, list(CALLS.values()), CONTENDERS, rates.FULL, say)),
-        profiles=part("Where Kennel's time goes, in microseconds", lambda: layers.measure(say)),
-        start=part("Start", lambda: start.measure(say)),
+        rates=part(
+            "Requests a second", lambda: throughput.run(ENGINES, list(CALLS.values()), CONTENDERS, throughput.FULL, say)
+        ),
+        profiles=part("Where Kennel's time goes, in microseconds", lambda: profile_layers.measure(say)),
+        start=part("Start", lambda: startup.measure(say)),
         logins=part("Logins and registrations", lambda: logins.measure(say)),
         memory=part("Memory", lambda: memory.measure(say)),
-        growth=part("Growth", lambda: growth.measure(say)),
+        growth=part("Growth", lambda: scaling.measure(say)),
         seconds=time.perf_counter() - begun,
     )
 
@@ -57,8 +59,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the first table alone, in two minutes, and write nothing")
     if parser.parse_args().quick:
-        calls = [CALLS[name] for name in (*rates.READS, *rates.OTHERS)]
-        say(f"\n{report.ratio_table(rates.run(ENGINES, calls, CONTENDERS, rates.QUICK, say))}")
+        calls = [CALLS[name] for name in (*throughput.READS, *throughput.OTHERS)]
+        say(f"\n{report.ratio_table(throughput.run(ENGINES, calls, CONTENDERS, throughput.QUICK, say))}")
         return
     results = measure_all()
     report.write(results)

@@ -19,11 +19,11 @@ from threading import Barrier
 
 import bcrypt
 
-from tests.server import Server
+from tests.live_server import Server
 
+from .closed_loop import CLIENTS, JSON, SECONDS, compared, expect
 from .connection import Connection
-from .deeds import CLIENTS, JSON, SECONDS, compared, expect
-from .findings import Finding
+from .measurement import Finding
 from .processes import CORES, run_part
 from .registrations import COST, registrations
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import requests
 
-from .contenders import DOGS, HERS, KENNEL, SQLITE, check, sample
-from .findings import Finding
-from .load import load, request
+from .measurement import Finding
 from .processes import Failed, Running, run_part
-from .rates import databases
+from .targets import DOGS, HERS, KENNEL, SQLITE, check, sample
+from .throughput import databases
+from .wrk import load, request
 
 REQUESTS = 100_000
 MEGABYTES, GROWTH = 90, 1.02

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from api.default_picture import draw_default
-from api.picture_files import BadPicture
-from api.pictures import render
+from api.pictures.decode import BadPicture
+from api.pictures.default import draw_default
+from api.pictures.render import render
 
 LARGE = (8192, 6100)
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "astronaut.jpg"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from tests.server import free_port
+from tests.live_server import free_port
 
 # Elsewhere than on Linux a process can't be given a core of its own.
 CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []

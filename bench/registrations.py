@@ -14,11 +14,11 @@ from statistics import median
 import bcrypt
 from PIL import Image, ImageOps
 
-from api.pictures import DOUBLE, NORMAL, render
+from api.pictures.render import DOUBLE, NORMAL, render
 
+from .closed_loop import CLIENTS, ROUNDS, Deed, compared, expect, timed
 from .connection import Connection
-from .deeds import CLIENTS, ROUNDS, Deed, compared, expect, timed
-from .findings import Finding
+from .measurement import Finding
 from .pictures import encoded, photo
 from .processes import CORES
 

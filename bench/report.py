@@ -11,19 +11,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.server import ROOT
+from tests.live_server import ROOT
 
-from .contenders import CALLS, CONTENDERS, KENNEL, THEIRS
-from .findings import Finding, figure, table, table_of
-from .growth import DEEP, FIRST_PAGE, GROWTH, LIMIT, SEARCH_MS, Asked, Growth, grown, taken
-from .layers import table_of as profiles_of
-from .load import CONNECTIONS
-from .looking import Profile
-from .many import FEWEST, MOST
+from .datasets import FEWEST, MOST
+from .measurement import Finding, figure, table, table_of
 from .processes import Failed
-from .rates import GOALS, OTHERS, READS, Rates, ratio
+from .profile_layers import table_of as profiles_of
+from .sampling_profiler import Profile
+from .scaling import DEEP, FIRST_PAGE, GROWTH, LIMIT, SEARCH_MS, Asked, Growth, grown, taken
+from .targets import CALLS, CONTENDERS, KENNEL, THEIRS
+from .throughput import GOALS, OTHERS, READS, Rates, ratio
+from .wrk import CONNECTIONS
 
-RESULTS, PLOT, README = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "growth.png", ROOT / "README.md"
+RESULTS, PLOT, README = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "scaling.png", ROOT / "README.md"
 # Where the README has the table of ratios.
 BEGIN, END = "<!-- The table of ratios is written by make bench. -->\n", "<!-- Until here. -->\n"
 RIVALS = [contender.name for contender in CONTENDERS if contender is not KENNEL]

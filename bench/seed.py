@@ -13,10 +13,10 @@ from typing import Any
 import peewee
 
 from api import create_app
-from api.passwords import hash_password
+from api.security.passwords import hash_password
 from models import Dog, User, connect, disconnect, migrations
-from models.text import fold
-from models.transfer import drop_indexes, hold, set_last_id, write
+from models.casefold import fold
+from models.copy_database import drop_indexes, hold, set_last_id, write
 
 TEXTS = ("name", "owner", "breed")
 

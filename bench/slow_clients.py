@@ -9,8 +9,8 @@ from statistics import median, quantiles
 
 import requests
 
-from tests.server import Server
-from tests.test_survival import SlowClients, log_in, register, slow_parts
+from tests.live_server import Server
+from tests.test_outages import SlowClients, log_in, register, slow_parts
 
 from .connection import Connection
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 from PIL import Image
 
-from tests.server import Server
+from tests.live_server import Server
 
 ACCOUNT = {"username": "Anna", "email": "anna@example.com", "password": "correct horse"}
 CLIENTS = 4

@@ -18,7 +18,7 @@ export default defineConfig(
     },
   },
   {
-    files: ["src/first-view.js"],
+    files: ["src/early-theme.js"],
     languageOptions: { globals: { document: "readonly", localStorage: "readonly", matchMedia: "readonly" } },
   },
   { files: ["**/*.tsx"], extends: [reactHooks.configs.flat["recommended-latest"]] },

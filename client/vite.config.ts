@@ -25,17 +25,17 @@ export default defineConfig({
 
 /** Lets the first view be drawn before the scripts and the other styles are here. */
 function firstView(): Plugin {
-  const script = "src/first-view.js"
+  const script = "src/early-theme.js"
   return {
-    name: "first-view",
+    name: "early-theme",
     apply: "build",
     buildStart() {
-      this.emitFile({ type: "asset", name: "first-view.js", source: readFileSync(script) })
+      this.emitFile({ type: "asset", name: "early-theme.js", source: readFileSync(script) })
     },
     transformIndexHtml: {
       order: "post",
       handler(html, { bundle = {} }) {
-        const built = Object.keys(bundle).find((name) => name.includes("first-view"))
+        const built = Object.keys(bundle).find((name) => name.includes("early-theme"))
         if (!built) throw new Error(`${script} is not in the build`)
         // A stylesheet holds back what comes after it, and the scripts, but not what comes before it.
         const styles = html.match(/ *<link rel="stylesheet".*\n/g)?.join("") ?? ""

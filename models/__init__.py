@@ -1,9 +1,9 @@
 """Rows and their rules. Nothing here knows of requests, schemas or status codes."""
 
-from .database import atomic, connect, database, disconnect
+from .db.connection import atomic, connect, database, disconnect
+from .db.statements import prepared
 from .dog import Dog
 from .errors import Conflict, Ended, NotFound, Stale
-from .prepared import prepared
 from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import peewee
 
-from .database import database
+from .casefold import fold
+from .db.connection import database
+from .db.statements import Placeholder, prepared
 from .errors import NotFound
-from .prepared import Placeholder, prepared
-from .text import fold
 
 # The largest id that the database can hold.
 MAX_ID = 2**63 - 1

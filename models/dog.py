@@ -7,8 +7,8 @@ from typing import Any
 import peewee
 
 from .base import KeyField, Model, MomentField, kept, now
+from .db.statements import Placeholder, prepared
 from .errors import NotFound, Stale
-from .prepared import Placeholder, prepared
 from .user import User
 
 TEXTS = ("name", "owner", "breed")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import peewee
 
 from .base import MomentField, now
-from .database import database
+from .db.connection import database
 
 
 class RateLimit(peewee.Model):

@@ -16,10 +16,10 @@ from weakref import WeakSet
 
 import peewee
 
-from .database import database
+from .casefold import fold
+from .db.connection import database
+from .db.statements import Placeholder
 from .dog import Dog
-from .prepared import Placeholder
-from .text import fold
 
 # Puts the conditions and the order of a list on a query of dogs. Whose ids to take may be said.
 Ordered = Callable[..., Any]

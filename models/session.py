@@ -10,8 +10,8 @@ from typing import Any
 import peewee
 
 from .base import Model, MomentField, now
-from .database import atomic
-from .prepared import prepared
+from .db.connection import atomic
+from .db.statements import prepared
 from .user import User
 
 REMEMBERED = timedelta(days=30)

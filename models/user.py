@@ -11,9 +11,9 @@ import peewee
 from flask_login import UserMixin
 
 from .base import Model, MomentField, now
-from .database import atomic, database
+from .casefold import fold
+from .db.connection import atomic, database
 from .errors import Conflict, Ended
-from .text import fold
 
 TAKEN = {
     "username": "A user with that name already exists",

@@ -1,8 +1,8 @@
 """What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
 
 from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
-from .dump import dump_of
 from .fields import Around
+from .serializer import dump_of
 from .system import HealthSchema, NothingSchema, ReadinessSchema
 from .user import (
     LoginSchema,

@@ -17,13 +17,14 @@ from api import create_app
 from api.openapi import document
 from models import connect, database, disconnect, migrations
 
-from .described import DescribedClient, Description
 from .factories import register, sqlite_file
-from .server import Server
+from .live_server import Server
+from .openapi_conformance import DescribedClient, Description
 
 # The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis, of S3 and of moves.
 pytest_plugins = [
-    "tests.postgres", "tests.browser", "tests.client", "tests.documents", "tests.redis", "tests.s3", "tests.houses",
+    "tests.postgres", "tests.browser", "tests.react_client", "tests.doc_runner", "tests.redis", "tests.s3",
+    "tests.transfer_fixtures",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from api.slots import Slots
+from api.http.concurrency import Slots
 from models import Session, User
 
 PASSWORD = "correct horse"

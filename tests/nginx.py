@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 import requests
 
-from .server import ROOT, free_port
+from .live_server import ROOT, free_port
 
 # Debian keeps it where only root looks for commands.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

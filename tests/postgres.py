@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from .server import free_port
+from .live_server import free_port
 
 # PostgreSQL refuses to run as root. Root runs it as one of these, the first that there is.
 UNPRIVILEGED = ("postgres", "nobody")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .server import free_port
+from .live_server import free_port
 
 NEEDS_REDIS = pytest.mark.skipif(
     shutil.which("redis-server") is None,

@@ -18,7 +18,7 @@ import pytest
 import requests
 from obstore.store import S3Store
 
-from .server import free_port
+from .live_server import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "no secret", "AWS_REGION": "us-east-1"}
 

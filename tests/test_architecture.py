@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .server import ROOT
+from .live_server import ROOT
 
 ROOMS = ("api", "schemas", "models")
 # What the house is made of, at its top.
@@ -29,13 +29,13 @@ HOUSE = (
     "api/config.py",
     "api/routes.py",
     "api/resources/base.py",
-    "api/errors.py",
+    "api/http/errors.py",
     "api/openapi.py",
-    "api/auth.py",
-    "api/security.py",
-    "api/limits.py",
-    "api/storage.py",
-    "api/cli.py",
+    "api/security/authentication.py",
+    "api/security/origins.py",
+    "api/security/rate_limits.py",
+    "api/pictures/store.py",
+    "api/cli/commands.py",
     "schemas/__init__.py",
     "models/__init__.py",
     "models/migrations/__init__.py",
@@ -189,7 +189,9 @@ def watched(statement: str, folder: Path) -> tuple[list[list[str]], list[str], i
     return tuple(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("modules", ["api, models, schemas", "api.routes, api.cli, api.limits", "models.migrations"])
+@pytest.mark.parametrize(
+    "modules", ["api, models, schemas", "api.routes, api.cli.commands, api.security.rate_limits", "models.migrations"]
+)
 def test_an_import_opens_no_file_no_connection_and_no_thread(tmp_path: Path, modules: str) -> None:
     assert watched(f"import {modules}", tmp_path) == ([], [], 1, [])
 

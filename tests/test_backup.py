@@ -19,12 +19,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import MODELS, RateLimit, User, database, migrations
-from models.transfer import opened
+from models.copy_database import opened
 
 from .factories import PASSWORD, add_dog, at_once, photo, register, traced
-from .houses import is_empty, refused, rows_at, rows_of, run
+from .live_server import free_port
 from .s3 import Bucket
-from .server import free_port
+from .transfer_fixtures import is_empty, refused, rows_at, rows_of, run
 
 
 def backup(app: Flask, path: Path) -> Result:

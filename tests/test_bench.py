@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from api.slots import THREADS
-from bench import load, report
-from bench.contenders import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
-from bench.findings import Finding, table_of
-from bench.growth import FIRST_PAGE, IN_A_ROW, Asked, Growth, grown, taken
-from bench.layers import table_of as profiles_of
-from bench.looking import DRIVER, FLASK, HOOKS, LAYERS, LOG, MODELS, OTHERS, VERBS, Profile, layer_of
-from bench.many import COMMON, FEWEST, MOST, RARE, SIZES, dogs
+from api.http.concurrency import THREADS
+from bench import report, wrk
+from bench.datasets import COMMON, FEWEST, MOST, RARE, SIZES, dogs
+from bench.measurement import Finding, table_of
 from bench.processes import CORES, Failed, Running
-from bench.rates import GOALS, Rates, ratio, settle
+from bench.profile_layers import table_of as profiles_of
+from bench.sampling_profiler import DRIVER, FLASK, HOOKS, LAYERS, LOG, MODELS, OTHERS, VERBS, Profile, layer_of
+from bench.scaling import FIRST_PAGE, IN_A_ROW, Asked, Growth, grown, taken
+from bench.targets import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
+from bench.throughput import GOALS, Rates, ratio, settle
 
+from .live_server import ROOT
 from .postgres import Databases
-from .server import ROOT
 
 ROWS = sample()
 
@@ -111,16 +111,16 @@ def test_why_a_rival_could_not_be_filled_is_told_in_its_own_words(said: str, tol
 def answering(monkeypatch: pytest.MonkeyPatch, *said: tuple[int, float, int, int]) -> None:
     """Let wrk find these answers: how many, in how many seconds, errors, and connections lost."""
     turns = cycle(said)
-    monkeypatch.setattr(load, "run_wrk", lambda *_: next(turns))
+    monkeypatch.setattr(wrk, "run_wrk", lambda *_: next(turns))
 
 
 def test_a_moment_in_which_nothing_is_answered_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     answering(monkeypatch, (0, 0.5, 0, 0), (40, 2.0, 0, 0))
-    assert load.load("http://127.0.0.1", [], 0.5, tmp_path) == (40, 2.0)
+    assert wrk.load("http://127.0.0.1", [], 0.5, tmp_path) == (40, 2.0)
 
     answering(monkeypatch, (0, 0.5, 0, 0))
     with pytest.raises(Failed, match="answers nothing"):
-        load.load("http://127.0.0.1", [], 0.5, tmp_path)
+        wrk.load("http://127.0.0.1", [], 0.5, tmp_path)
 
 
 def test_answers_that_are_errors_and_lost_connections_do_not_count_as_fast(
@@ -129,15 +129,15 @@ def test_answers_that_are_errors_and_lost_connections_do_not_count_as_fast(
     for said in ((40, 2.0, 1, 0), (40, 2.0, 0, 1)):
         answering(monkeypatch, said)
         with pytest.raises(Failed):
-            load.load("http://127.0.0.1", [], 0.5, tmp_path)
+            wrk.load("http://127.0.0.1", [], 0.5, tmp_path)
     answering(monkeypatch, (40, 2.0, 1, 0))
-    assert load.load("http://127.0.0.1", [], 0.5, tmp_path, refusals=True) == (40, 2.0)
+    assert wrk.load("http://127.0.0.1", [], 0.5, tmp_path, refusals=True) == (40, 2.0)
 
 
 def test_requests_are_written_for_lua() -> None:
-    sent = load.request("PUT", "/dogs/1", {"Cookie": 'a="b"'}, {"name": "Ärmel"})
+    sent = wrk.request("PUT", "/dogs/1", {"Cookie": 'a="b"'}, {"name": "Ärmel"})
 
-    assert load.lua([sent]) == (
+    assert wrk.lua([sent]) == (
         '{{["method"] = "PUT", ["path"] = "/dogs/1", '
         '["headers"] = {["Cookie"] = "a=\\"b\\"", ["Content-Type"] = "application/json"}, '
         '["body"] = "{\\"name\\": \\"\\\\u00c4rmel\\"}"}}'
@@ -215,12 +215,12 @@ def test_the_time_of_a_stack_is_that_of_its_layer() -> None:
     models = code(f"{ROOT}/models/dog.py")
 
     assert layer_of(flask) == FLASK
-    assert layer_of([code(f"{packages}/werkzeug/headers.py"), code(f"{ROOT}/api/logs.py"), *flask]) == LOG
-    assert layer_of([code(f"{ROOT}/api/metrics.py"), *flask]) == HOOKS
+    assert layer_of([code(f"{packages}/werkzeug/headers.py"), code(f"{ROOT}/api/observability/logs.py"), *flask]) == LOG
+    assert layer_of([code(f"{ROOT}/api/observability/metrics.py"), *flask]) == HOOKS
     assert layer_of([verb, code(f"{packages}/flask_restful/__init__.py"), flask[1]]) == VERBS
     assert layer_of([models, verb]) == MODELS
-    assert layer_of([code(f"{ROOT}/bench/looking.py", "driver_call"), models, verb]) == DRIVER
-    assert layer_of([code(f"{ROOT}/bench/looking.py", "repeat")]) == OTHERS
+    assert layer_of([code(f"{ROOT}/bench/sampling_profiler.py", "driver_call"), models, verb]) == DRIVER
+    assert layer_of([code(f"{ROOT}/bench/sampling_profiler.py", "repeat")]) == OTHERS
 
 
 # --- The report ---

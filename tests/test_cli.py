@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from models import database, migrations
 
 from .factories import photo, register
-from .server import ROOT
+from .live_server import ROOT
 
 NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
 HOUR = 3600

@@ -8,8 +8,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from .client import NEEDS_NODE, Site, account_of, log_in, log_out, painted, sign_up
 from .factories import PASSWORD, PHOTOS
+from .react_client import NEEDS_NODE, Site, account_of, log_in, log_out, painted, sign_up
 
 pytestmark = NEEDS_NODE
 

@@ -7,8 +7,8 @@ import re
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from .client import NEEDS_NODE, Site, log_in, sign_up
 from .factories import PASSWORD
+from .react_client import NEEDS_NODE, Site, log_in, sign_up
 
 pytestmark = NEEDS_NODE
 

@@ -11,9 +11,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from .client import CLIENT, NEEDS_NODE, Site, log_in, sign_up
 from .factories import PHOTOS
-from .server import Server
+from .live_server import Server
+from .react_client import CLIENT, NEEDS_NODE, Site, log_in, sign_up
 
 pytestmark = NEEDS_NODE
 

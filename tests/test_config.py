@@ -21,7 +21,7 @@ from flask import Flask
 
 from api.config import Config, ConfigError
 
-from .server import ROOT, free_port
+from .live_server import ROOT, free_port
 
 MakeApp = Callable[..., Flask]
 SECRET = "correct horse battery staple, and then some"

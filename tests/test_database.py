@@ -24,9 +24,9 @@ from playhouse.schema_diff import SchemaDiff, diff_models
 
 from models import MODELS, Dog, RateLimit, User, connect, database, disconnect, migrations, search
 from models.base import now
-from models.database import database_of
-from models.postgres import AT_ONCE
-from models.text import fold
+from models.casefold import fold
+from models.db.connection import database_of
+from models.db.postgres import AT_ONCE
 
 from .factories import add_dog, at_once, refusal, register, sqlite_file
 
@@ -139,7 +139,7 @@ def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
-    monkeypatch.setattr("models.postgres.TIMEOUT", 0.1)
+    monkeypatch.setattr("models.db.postgres.TIMEOUT", 0.1)
 
     with database.atomic():
         (refused,) = at_once(app, lambda: app.test_client().get("/api/v1/dogs"))
@@ -155,7 +155,7 @@ def test_only_so_many_threads_wait_for_a_connection(
 ) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
     database.execute_sql("SELECT 1")
-    monkeypatch.setattr("models.postgres.TIMEOUT", 60)
+    monkeypatch.setattr("models.db.postgres.TIMEOUT", 60)
 
     with ExitStack() as others:
         while database.room.acquire(blocking=False):

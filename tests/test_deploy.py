@@ -1,4 +1,4 @@
-"""The files of deploy/ and the Containerfile, as far as they can be tried out without a machine that they are for."""
+"""The files of deploy/ and the Dockerfile, as far as they can be tried out without a machine that they are for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import requests
 from dotenv import dotenv_values
 
 from api.config import Config
-from models.database import database_of
+from models.db.connection import database_of
 
-from .documents import blocks_of
-from .machines import fields_of, photo_of
+from .cluster import fields_of, photo_of
+from .doc_runner import blocks_of
+from .live_server import ROOT, Server
 from .s3 import Bucket
-from .server import ROOT, Server
 
-CONTAINERFILE = (ROOT / "Containerfile").read_text()
+CONTAINERFILE = (ROOT / "Dockerfile").read_text()
 MADE = shutil.ignore_patterns("__pycache__", "node_modules")
 
 
@@ -50,7 +50,7 @@ def test_the_page_shows_the_unit_of_the_folder() -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A folder with the files that the Containerfile copies, and no others."""
+    """A folder with the files that the Dockerfile copies, and no others."""
     folder = tmp_path / "image"
     folder.mkdir()
     for source, target in re.findall(r"^COPY (\S+) (\S+)$", CONTAINERFILE, re.MULTILINE):
@@ -96,7 +96,7 @@ def test_the_container_runs_as_nobody_special_on_a_python_that_kennel_takes() ->
 
 def block_with(word: str) -> str:
     """The one block of the page that holds this word."""
-    (found,) = (block.text for block in blocks_of(ROOT / "docs" / "many-machines.md") if word in block.text)
+    (found,) = (block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if word in block.text)
     return found
 
 

@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from api.body import MAX_BODY, MAX_FILE
 from api.config import Config
-from api.picture_files import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, MAX_SIDE, MAX_WEBP_PIXELS
-from api.pictures import DOUBLE, NORMAL
+from api.http.body import MAX_BODY, MAX_FILE
+from api.http.concurrency import QUEUE
+from api.pictures.decode import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, MAX_SIDE, MAX_WEBP_PIXELS
+from api.pictures.render import DOUBLE, NORMAL
 from api.routes import ROUTES
-from api.slots import QUEUE
 
-from .documents import START, Block, Reader, blocks_of
+from .doc_runner import START, Block, Reader, blocks_of
 from .factories import PASSWORD, PHOTOS
+from .live_server import ROOT
 from .postgres import Databases
 from .s3 import S3
-from .server import ROOT
 
 DOCS = ROOT / "docs"
 MIB = 1024 * 1024
@@ -66,14 +66,14 @@ def test_the_quick_start_leads_to_a_first_dog_in_the_browser_too(reader: Reader)
 
 
 def test_the_page_on_httpie_has_every_call_of_the_api(reader: Reader) -> None:
-    reader.read(START, *blocks_of(page_of("httpie")))
+    reader.read(START, *blocks_of(page_of("api-by-example")))
 
     called = set(re.findall(r"method=(\w+) route=(\S+) status=[23]", reader.server.output()))
     assert {(verb, path) for resource, path in ROUTES for verb in resource.methods} - called == set()
 
 
 def test_a_resource_of_your_own_passes_the_checks_of_the_house(reader: Reader) -> None:
-    reader.read(*blocks_of(page_of("own-resource")))
+    reader.read(*blocks_of(page_of("adding-a-resource")))
 
     rooms = "api schemas models tests/test_access.py tests/test_walks.py"
     for check in (
@@ -250,7 +250,7 @@ then.status                                   // → 200
 
 
 def test_every_page_is_run_or_has_nothing_to_run() -> None:
-    run = {"quick-start", "react", "httpie", "uploads", "deployment", "many-machines", "own-resource"}
+    run = {"quick-start", "react", "api-by-example", "uploads", "deployment", "high-availability", "adding-a-resource"}
 
     assert {page.stem for page in DOCS.glob("*.md")} == run | {"architecture"}
 

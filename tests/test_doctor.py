@@ -22,10 +22,10 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from werkzeug.test import TestResponse
 
-from api.doctor import explain_refusals
+from api.security.cors_diagnosis import explain_refusals
 
 from .factories import PASSWORD, bearer, log_lines, refusal, register
-from .server import ROOT, Server, free_port
+from .live_server import ROOT, Server, free_port
 
 MakeApp = Callable[..., Flask]
 API = "http://localhost:8000"

@@ -20,7 +20,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.error_types import ERROR_TYPES
+from api.http.error_types import ERROR_TYPES
 from api.routes import ROUTES
 
 from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register

@@ -24,7 +24,7 @@ from api.resources.base import Resource, takes
 from api.routes import KennelApi
 
 from .factories import PASSWORD, add_dog, bearer, log_lines, register
-from .server import Server
+from .live_server import Server
 
 MakeApp = Callable[..., Flask]
 FACTS = {"time", "level", "method", "route", "status", "ms", "user", "request_id"}

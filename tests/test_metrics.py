@@ -15,7 +15,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from .factories import PASSWORD, PHOTOS
-from .server import Server, free_port
+from .live_server import Server, free_port
 
 MakeServer = Callable[..., Server]
 ANNA = {"username": "Anna", "email": "anna@example.com", "password": PASSWORD}

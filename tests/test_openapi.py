@@ -27,9 +27,9 @@ from api.routes import ROUTES
 from schemas import DogSchema
 from schemas.fields import Text, Username
 
-from .described import Description
 from .factories import PHOTOS, add_dog, photo, register
-from .server import ROOT, Server
+from .live_server import ROOT, Server
+from .openapi_conformance import Description
 from .test_access import ACCESS
 
 Json = dict[str, Any]

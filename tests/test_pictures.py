@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageColor, ImageOps, ImageStat
 
-from api import avif, default_picture, picture_files, pictures
-from api.default_picture import draw_default
-from api.pictures import BadPicture, render
+from api.pictures import avif, decode, default
+from api.pictures import render as rendering
+from api.pictures.default import draw_default
+from api.pictures.render import BadPicture, render
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +178,8 @@ def test_leaves_at_least_a_pixel_of_the_thinnest_picture(size, normal, kind):
     ("size", "orientation"), [((801, 531), 1), ((1601, 1203), 3), ((3201, 2403), 1), ((3000, 2000), 6)]
 )
 def test_shrinks_a_jpeg_while_it_is_read_as_if_it_was_read_whole(photo, size, orientation, monkeypatch):
-    as_webp = pictures.as_webp
-    monkeypatch.setattr(pictures, "as_webp", lambda picture, lossless: as_webp(picture, True))
+    as_webp = rendering.as_webp
+    monkeypatch.setattr(rendering, "as_webp", lambda picture, lossless: as_webp(picture, True))
     picture = photo.resize(size, Image.Resampling.NEAREST)
     data = encoded(picture, "JPEG", quality=90, exif=exif_of(orientation))
     double = largest(rendered(data))
@@ -187,8 +188,8 @@ def test_shrinks_a_jpeg_while_it_is_read_as_if_it_was_read_whole(photo, size, or
 
 
 def test_keeps_the_sharpness_of_a_jpeg_that_lies_on_its_side(monkeypatch):
-    as_webp = pictures.as_webp
-    monkeypatch.setattr(pictures, "as_webp", lambda picture, lossless: as_webp(picture, True))
+    as_webp = rendering.as_webp
+    monkeypatch.setattr(rendering, "as_webp", lambda picture, lossless: as_webp(picture, True))
     grain = Image.effect_noise((750, 500), 60).resize((3000, 2000), Image.Resampling.NEAREST)
     data = encoded(grain, "JPEG", exif=exif_of(6))
     double = largest(rendered(data))
@@ -199,7 +200,7 @@ def test_keeps_the_sharpness_of_a_jpeg_that_lies_on_its_side(monkeypatch):
 def test_shrinks_in_bands_as_if_at_once(photo, monkeypatch):
     data = encoded(photo.resize((1500, 1300)), "PNG", compress_level=1)
     at_once = rendered(data)
-    monkeypatch.setattr(pictures, "BAND_PIXELS", 1500 * 17)
+    monkeypatch.setattr(rendering, "BAND_PIXELS", 1500 * 17)
     assert rendered(data) == at_once
 
 
@@ -214,10 +215,8 @@ def test_shows_a_large_progressive_jpeg_as_it_is(photo, progressive):
 
 
 def test_decodes_no_more_of_a_large_progressive_jpeg_than_it_shows(progressive, monkeypatch):
-    decoded, opened = [], picture_files.opened
-    monkeypatch.setattr(
-        picture_files, "opened", lambda kind, file: decoded.append(len(file.getvalue())) or opened(kind, file)
-    )
+    decoded, opened = [], decode.opened
+    monkeypatch.setattr(decode, "opened", lambda kind, file: decoded.append(len(file.getvalue())) or opened(kind, file))
     rendered(progressive)
     assert decoded[0] < len(progressive) / 2
 
@@ -372,7 +371,7 @@ def test_ignores_a_broken_colour_profile(kind, profile):
 
 
 def test_ignores_a_colour_profile_of_many_megabytes():
-    profile = swapped_profile().ljust(picture_files.MAX_PROFILE + 1, b"\0")
+    profile = swapped_profile().ljust(decode.MAX_PROFILE + 1, b"\0")
     data = encoded(four_colours(), "WEBP", icc_profile=profile)
     assert rendered(data) == rendered(encoded(four_colours(), "WEBP"))
 
@@ -565,13 +564,13 @@ def test_raises_nothing_but_bad_picture_for_broken_bytes(name):
 
 def test_tells_a_person_what_to_do_in_one_sentence():
     texts = (
-        picture_files.EMPTY,
-        picture_files.UNKNOWN,
-        picture_files.DAMAGED,
-        picture_files.TOO_LARGE,
-        picture_files.TOO_LONG,
+        decode.EMPTY,
+        decode.UNKNOWN,
+        decode.DAMAGED,
+        decode.TOO_LARGE,
+        decode.TOO_LONG,
     )
-    for text in (*texts, picture_files.TOO_LARGE_AS, picture_files.TOO_COMPLEX):
+    for text in (*texts, decode.TOO_LARGE_AS, decode.TOO_COMPLEX):
         assert text.endswith(".")
         assert text.count(".") == 1
         assert "; " in text
@@ -611,8 +610,8 @@ def test_refuses_too_long_a_side():
 
 @pytest.mark.parametrize(("kind", "limit"), [("WEBP", "MAX_WEBP_PIXELS"), ("AVIF", "MAX_AVIF_PIXELS")])
 def test_takes_fewer_pixels_where_the_decoder_needs_more_memory(kind, limit, monkeypatch):
-    assert getattr(picture_files, limit) < picture_files.MAX_PIXELS
-    monkeypatch.setattr(picture_files, limit, 100 * 100)
+    assert getattr(decode, limit) < decode.MAX_PIXELS
+    monkeypatch.setattr(decode, limit, 100 * 100)
     assert rendered(encoded(Image.new("RGB", (100, 100)), kind)).width == 100
     with pytest.raises(BadPicture, match=r"(WebP|AVIF) picture may have at most .* or send it as a JPEG"):
         rendered(encoded(Image.new("RGB", (101, 100)), kind))
@@ -677,11 +676,11 @@ def test_shows_an_avif_that_is_a_grid():
 
 
 def test_refuses_an_avif_grid_whose_tiles_are_far_larger_than_declared(monkeypatch):
-    monkeypatch.setattr(picture_files, "MAX_AVIF_PIXELS", 512 * 512)
+    monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 512 * 512)
     data = with_avif_size(with_avif_size(avif_grid(128, 4), (128, 128), (64, 64)), (512, 512), (256, 256))
     data = data.replace(struct.pack(">HH", 512, 512), struct.pack(">HH", 256, 256))
     assert rendered(data).width == 125
-    monkeypatch.setattr(picture_files, "MAX_AVIF_PIXELS", 256 * 256)
+    monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 256 * 256)
     with pytest.raises(BadPicture, match="damaged"):
         rendered(data)
 
@@ -708,9 +707,9 @@ def scans(jpeg_file, count):
 
 def test_refuses_a_jpeg_of_very_many_scans():
     data = encoded(four_colours(), "JPEG", progressive=True)
-    assert rendered(scans(data, picture_files.MAX_SCANS)).width == 125
+    assert rendered(scans(data, decode.MAX_SCANS)).width == 125
     with pytest.raises(BadPicture, match="not progressive"):
-        rendered(scans(data, picture_files.MAX_SCANS + 1))
+        rendered(scans(data, decode.MAX_SCANS + 1))
 
 
 def test_counts_no_scans_outside_of_the_first_picture():
@@ -745,7 +744,7 @@ def test_refuses_kinds_of_jpeg_that_browsers_do_not_show(kind):
 
 def broken_up():
     """Pictures in order, but for how many parts there are."""
-    many = 2 * picture_files.MAX_PARTS
+    many = 2 * decode.MAX_PARTS
     still, gif = SAMPLES["AVIF"], SAMPLES["GIF"]
     palette, place = 13 + (6 << (gif[10] & 7)), still.index(b"iloc") + 18
     padding = b"\x7a\0" * many
@@ -754,7 +753,7 @@ def broken_up():
     return {
         "JPEG": after_start(SAMPLES["JPEG"], segment(0xFE, b"") * many),
         "PNG": after_header(SAMPLES["PNG"], chunk(b"tEXt", b"") * many),
-        "GIF": gif[:palette] + b"!\xfe\0" * (picture_files.MAX_GIF_HEAD // 3) + gif[palette:],
+        "GIF": gif[:palette] + b"!\xfe\0" * (decode.MAX_GIF_HEAD // 3) + gif[palette:],
         "AVIF": still + struct.pack(">I4s", 8, b"free") * many,
         "AV1": moved + struct.pack(">I4s", len(item) + 8, b"mdat") + item,
     }
@@ -765,15 +764,15 @@ def test_refuses_a_picture_of_very_many_parts(name, monkeypatch):
     data = broken_up()[name]
     with pytest.raises(BadPicture, match="damaged"):
         rendered(data)
-    monkeypatch.setattr(picture_files, "MAX_PARTS", 10**6)
+    monkeypatch.setattr(decode, "MAX_PARTS", 10**6)
     monkeypatch.setattr(avif, "MAX_PARTS", 10**6)
-    monkeypatch.setattr(picture_files, "MAX_GIF_HEAD", 10**7)
+    monkeypatch.setattr(decode, "MAX_GIF_HEAD", 10**7)
     assert rendered(data).double is None
 
 
 def test_refuses_an_avif_of_very_many_items():
-    items = b"".join(struct.pack(">HHHII", n, 0, 1, 0, 1) for n in range(picture_files.MAX_PARTS + 1))
-    iloc = struct.pack(">I4sIHH", 16 + len(items), b"iloc", 0, 0x4400, picture_files.MAX_PARTS + 1) + items
+    items = b"".join(struct.pack(">HHHII", n, 0, 1, 0, 1) for n in range(decode.MAX_PARTS + 1))
+    iloc = struct.pack(">I4sIHH", 16 + len(items), b"iloc", 0, 0x4400, decode.MAX_PARTS + 1) + items
     meta = struct.pack(">I4sI", 12 + len(iloc), b"meta", 0) + iloc
     with pytest.raises(ValueError, match="can't be read"):
         list(avif.items(meta))
@@ -781,7 +780,7 @@ def test_refuses_an_avif_of_very_many_items():
 
 def test_unpacks_no_compressed_text_and_one_profile_only_so_far():
     bomb = zlib.compress(bytes(64 << 20))
-    assert len(picture_files.inflate(bomb)) == picture_files.MAX_PROFILE
+    assert len(decode.inflate(bomb)) == decode.MAX_PROFILE
     data = SAMPLES["PNG"]
     texts = chunk(b"zTXt", b"a\0\0" + bomb) * 100
     profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(swapped_profile()))
@@ -793,7 +792,7 @@ def test_unpacks_no_compressed_text_and_one_profile_only_so_far():
 
 PEAK = """
 import sys
-from api.pictures import render
+from api.pictures.render import render
 
 def megabytes(name):
     with open("/proc/self/status") as status:
@@ -870,7 +869,7 @@ def test_draws_both_sizes_for_any_name(name):
 
 def test_draws_the_same_for_a_name_in_every_process():
     script = (
-        "import hashlib; from api.default_picture import draw_default;"
+        "import hashlib; from api.pictures.default import draw_default;"
         "print(hashlib.sha256(draw_default('rex').double).hexdigest())"
     )
     here = hashlib.sha256(draw_default("rex").double).hexdigest()
@@ -887,7 +886,7 @@ def test_draws_the_same_for_a_name_in_every_process():
 
 
 def shape(name, monkeypatch):
-    monkeypatch.setattr(default_picture, "COLOURS", ("black",))
+    monkeypatch.setattr(default, "COLOURS", ("black",))
     return draw_default(name).double
 
 
@@ -917,5 +916,5 @@ def test_draws_in_many_colours_that_can_all_be_read():
         grounds.add(image.getpixel((0, 0)))
         assert WHITE in {colour for _, colour in image.getcolors(100_000)}
     assert len(grounds) > 8
-    assert grounds <= {ImageColor.getrgb(colour) for colour in default_picture.COLOURS}
-    assert all(1.05 / (luminance(ImageColor.getrgb(colour)) + 0.05) >= 4.5 for colour in default_picture.COLOURS)
+    assert grounds <= {ImageColor.getrgb(colour) for colour in default.COLOURS}
+    assert all(1.05 / (luminance(ImageColor.getrgb(colour)) + 0.05) >= 4.5 for colour in default.COLOURS)

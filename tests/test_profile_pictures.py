@@ -22,7 +22,17 @@ from werkzeug.test import TestResponse
 
 from models import User
 
-from .factories import PASSWORD, PHOTOS, browser_form, drawn, meanwhile, photo, refusal, register, traced
+from .factories import (
+    PASSWORD,
+    PHOTOS,
+    browser_form,
+    drawn,
+    meanwhile,
+    photo,
+    refusal,
+    register,
+    traced,
+)
 
 Uploads = Callable[[], set[str]]
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 
 from api.config import Config
 
-from .documents import START, Block, Reader, blocks_of
-from .server import ROOT
+from .doc_runner import START, Block, Reader, blocks_of
+from .live_server import ROOT
 
 README = ROOT / "README.md"
 

@@ -19,13 +19,13 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.bucket import SECONDS
-from api.slots import THREADS
+from api.http.concurrency import THREADS
+from api.pictures.s3 import SECONDS
 from models import User
 
 from .factories import PASSWORD, PHOTOS, drawn, log_lines, meanwhile, photo, refusal, register
+from .live_server import ROOT, Server, free_port
 from .s3 import KEYS, S3, Bucket
-from .server import ROOT, Server, free_port
 
 MakeApp = Callable[..., Flask]
 

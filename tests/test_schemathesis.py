@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from .factories import PASSWORD
-from .server import ROOT, Server
+from .live_server import ROOT, Server
 
 Json = dict[str, Any]
 BOB = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}

@@ -18,16 +18,16 @@ from flask.testing import FlaskClient
 from peewee import chunked
 
 from models import Dog, database, migrations
+from models.casefold import fold
+from models.copy_database import opened
 from models.dog import with_keys
 from models.search import FEW, INDEX, MANY, NEAR, STEPS, has_index
-from models.text import fold
-from models.transfer import opened
 
 from .factories import PASSWORD, add_dog, register
-from .houses import run
+from .live_server import ROOT, Server
 from .postgres import Cluster, Databases, has_trigrams, installed
-from .server import ROOT, Server
-from .test_paging import SORTS, cost_of, place_of, statements_on_dogs, walk
+from .test_pagination import SORTS, cost_of, place_of, statements_on_dogs, walk
+from .transfer_fixtures import run
 
 DOGS = "/api/v1/dogs"
 FIELDS = ("name", "owner", "breed")

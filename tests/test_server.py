@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from .factories import PASSWORD, PHOTOS
-from .server import ROOT, Server
+from .live_server import ROOT, Server
 
 LOGIN = {"username": "Anna", "password": PASSWORD}
 

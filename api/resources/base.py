@@ -13,11 +13,19 @@ from marshmallow import Schema, ValidationError
 
 from schemas import Around, dump_of
 
-from ..auth import bearer_token, require_login
-from ..body import QUERIES, SHORT_QUERY, Sent, read_body, read_query, refuse_large_body, this_request
-from ..envelope import JSON, JsonResponse, NotModified, envelope
-from ..paging import Page
-from ..storage import render_in_slot
+from ..http.body import (
+    QUERIES,
+    SHORT_QUERY,
+    Sent,
+    read_body,
+    read_query,
+    refuse_large_body,
+    this_request,
+)
+from ..http.pagination import Page
+from ..http.responses import JSON, JsonResponse, NotModified, envelope
+from ..pictures.store import render_in_slot
+from ..security.authentication import bearer_token, require_login
 
 Verb = Callable[..., Any]
 Dump = Callable[[Any], Any]

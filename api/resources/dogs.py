@@ -6,9 +6,9 @@ from models import Dog
 from models.search import search
 from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
 
-from ..auth import require_login, require_owner
-from ..conditions import version_to_match
-from ..paging import paginate
+from ..http.conditional import version_to_match
+from ..http.pagination import paginate
+from ..security.authentication import require_login, require_owner
 from .base import Resource, gives, takes
 
 COLUMNS = (Dog.id, Dog.name_key, Dog.breed_key, Dog.owner_key, Dog.created_at)

@@ -10,10 +10,10 @@ from flask import current_app, render_template, request
 from models import NotFound
 from schemas import HealthSchema, ReadinessSchema
 
-from ..bucket import SIGNED_SECONDS
-from ..error_types import ERROR_TYPES
-from ..readiness import require_readiness
-from ..storage import pictures
+from ..http.error_types import ERROR_TYPES
+from ..observability.health import require_readiness
+from ..pictures.s3 import SIGNED_SECONDS
+from ..pictures.store import pictures
 from .base import File, Redirect, Resource, gives, sends
 
 PICTURE_HEADERS = {

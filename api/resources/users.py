@@ -17,10 +17,10 @@ from schemas import (
     UserSchema,
 )
 
-from ..auth import log_in, log_out, require_login, require_session, sign_up
-from ..limits import registrations
-from ..passwords import authenticate, hash_password, require_password
-from ..storage import kept_picture, pictures
+from ..pictures.store import kept_picture, pictures
+from ..security.authentication import log_in, log_out, require_login, require_session, sign_up
+from ..security.passwords import authenticate, hash_password, require_password
+from ..security.rate_limits import registrations
 from .base import Resource, gives, takes
 
 

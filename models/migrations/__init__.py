@@ -7,7 +7,7 @@ from pathlib import Path
 import peewee
 from playhouse.migrations import Migration, Runner
 
-from ..locks import alone_in
+from ..db.file_lock import alone_in
 
 # The number of the lock that upgrades of a PostgreSQL database wait for: "kennel" in ASCII.
 LOCK = 0x6B656E6E656C

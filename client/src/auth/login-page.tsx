@@ -8,7 +8,7 @@ import { changeSession, useSession } from "../session/session"
 import { ApiForm } from "../shared/api-form"
 import { PageTitle } from "../shared/page-title"
 import { AuthCard } from "./auth-card"
-import { OtherWay } from "./other-way"
+import { OtherWay } from "./auth-switch-link"
 
 const REASONS: Record<LoginReason, string> = {
   required: "Log in to see that page.",

@@ -10,7 +10,7 @@ import { PhotoInput } from "../shared/photo-input"
 import { UploadProgress } from "../shared/upload-progress"
 import { useUpload } from "../shared/use-upload"
 import { AuthCard } from "./auth-card"
-import { OtherWay } from "./other-way"
+import { OtherWay } from "./auth-switch-link"
 
 export default function SignupPage() {
   const { me } = useSession()

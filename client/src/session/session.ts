@@ -3,7 +3,7 @@ import { answer, api } from "../api/client"
 import { ApiError } from "../api/errors"
 import type { User } from "../api/types"
 
-// Kept while somebody is logged in, so that the next visit's first view needs no "Log in". See `first-view.js`.
+// Kept while somebody is logged in, so that the next visit's first view needs no "Log in". See `early-theme.js`.
 const HINT = "kennel-session"
 
 /** Whether somebody was logged in when this browser was last here. */

@@ -1,7 +1,7 @@
 import { Suspense } from "react"
 import { Link, NavLink } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
-import { lazyPart } from "../shared/lazy-part"
+import { lazyPart } from "../shared/lazy-with-retry"
 import { ColorSchemeButton } from "./color-scheme-button"
 import { ErrorBoundary } from "./error-boundary"
 import { UserPicture } from "./user-picture"

@@ -1,0 +1,112 @@
+"""Pages for people: the React client, where it has been built, and the documentation of the API."""
+
+from __future__ import annotations
+
+import mimetypes
+import secrets
+
+from flask import Flask, Response, current_app, render_template, request, send_from_directory
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from .config import ROOT
+from .http.body import this_request
+from .http.responses import JSON
+from .pictures.store import pictures
+
+INDEX = "index.html"
+# What the build writes where each answer needs a nonce of its own.
+NONCE = "__CSP_NONCE__"
+# `url` is where the API is, whatever name the page was opened by, and `images` is where it and the pictures are.
+CLIENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob: {images}; "
+    "connect-src 'self' {url}; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+WELCOME_POLICY = "default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
+# Swagger UI writes its settings into a script in its page. The nonce lets that script run, and no other.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Kept beside each asset, in the order of preference.
+ENCODINGS = {"br": ".br", "gzip": ".gz"}
+
+
+def init_app(app: Flask) -> None:
+    """Give the pages their URLs. Any address that has no route is one of the client's."""
+    # `validatorUrl` and `oauth2RedirectUrl` would name other servers.
+    config = {"app_name": "Kennel's API", "validatorUrl": None, "oauth2RedirectUrl": None}
+    docs = get_swaggerui_blueprint("/docs", "/openapi.json", config)
+    docs.after_request(let_script_run)
+    app.register_blueprint(docs)
+    app.extensions["client"] = ROOT / "client" / "dist"
+    app.add_url_rule("/", "first_page", first_page)
+    app.add_url_rule("/assets/<path:name>", "asset", asset)
+    taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
+    app.before_request(lambda: client_page() if is_free(taken) else None)
+
+
+def is_free(taken: set[str]) -> bool:
+    """Whether this address has no route, nor has one below the same first part."""
+    asked = this_request()
+    return asked.url_rule is None and asked.path.split("/")[1] not in taken
+
+
+def let_script_run(response: Response) -> Response:
+    """Let the page of Swagger UI run the script that is written into it."""
+    if response.mimetype == "text/html":
+        nonce = secrets.token_urlsafe(16)
+        response.set_data(response.get_data(as_text=True).replace("<script>", f'<script nonce="{nonce}">'))
+        response.headers["Content-Security-Policy"] = DOCS_POLICY.format(nonce=nonce)
+    return response
+
+
+def first_page() -> Response:
+    """The client, or where it is not built a page that says how to get it."""
+    if is_built():
+        return index()
+    nonce = secrets.token_urlsafe(16)
+    page = render_template("welcome.html", nonce=nonce)
+    headers = {"Content-Security-Policy": WELCOME_POLICY.format(nonce=nonce)}
+    return Response(page, mimetype="text/html", headers=headers)
+
+
+def client_page() -> Response | None:
+    """The client at one of its own addresses, or one of its files; None where this is neither."""
+    if not is_built() or request.method not in ("GET", "HEAD"):
+        return None
+    folder, name = current_app.extensions["client"], request.path[1:]
+    if name != INDEX and "/" not in name and (folder / name).is_file():
+        return send_from_directory(folder, name)
+    # A browser that goes to an address likes HTML best. Programs, and images that are missing, get a 404.
+    accept = request.accept_mimetypes
+    return index() if accept["text/html"] > accept[JSON] else None
+
+
+def is_built() -> bool:
+    """Whether the client is there."""
+    return (current_app.extensions["client"] / INDEX).is_file()
+
+
+def index() -> Response:
+    """The page of the client. Its script finds out by the address what to show."""
+    nonce = secrets.token_urlsafe(16)
+    page = (current_app.extensions["client"] / INDEX).read_text().replace(NONCE, nonce)
+    url = current_app.config["PUBLIC_URL"]
+    images = f"{url} {pictures().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
+    policy = CLIENT_POLICY.format(nonce=nonce, url=url, images=images)
+    return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
+
+
+def asset(name: str) -> Response:
+    """A file of the client, packed as the browser can unpack it. Its name changes with its content."""
+    folder = current_app.extensions["client"] / "assets"
+    wanted = [encoding for encoding in ENCODINGS if request.accept_encodings[encoding]]
+    packed = next((encoding for encoding in wanted if (folder / f"{name}{ENCODINGS[encoding]}").is_file()), "")
+    kind = mimetypes.guess_type(name)[0]
+    response = send_from_directory(folder, f"{name}{ENCODINGS.get(packed, '')}", mimetype=kind)
+    if packed:
+        response.content_encoding = packed
+    response.vary.add("Accept-Encoding")
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response

@@ -1,0 +1,193 @@
+"""Where pictures are kept: in a folder, or in a bucket of a store that speaks S3."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import BinaryIO
+
+from flask import Flask, current_app
+from PIL import Image
+
+from models import Picture
+from models.db.file_lock import alone_in
+
+from ..config import environment
+from ..http.concurrency import fetch_slot, slot, upload_slot
+from ..http.outages import PicturesUnavailable, failures_explained
+from ..observability.metrics import picture_timed
+from .default import draw_default
+from .local import Folder
+from .render import Rendering, render
+from .s3 import Bucket
+
+log = logging.getLogger("kennel")
+
+NAME = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
+# A file that no row names may belong to a request that is still under way; after this many seconds it does not.
+ABANDONED_SECONDS = 3600
+NOT_STORED = "Pictures can't be stored right now. Try again in a moment"
+NOT_READ = "This picture can't be read right now. Try again in a moment"
+
+
+class PictureStore:
+    """Pictures in a folder or a bucket. A file is there whole or not at all, under a name that was never used before.
+
+    Where the place of the pictures fails, `PicturesUnavailable` is raised, and `StorageFull` where it has no room.
+    """
+
+    def __init__(self, files: Folder | Bucket) -> None:
+        self.files = files
+
+    def save(self, rendering: Rendering, is_default: bool) -> Picture:
+        """Keep a picture, there for good when this returns."""
+        picture = Picture(
+            image=f"{secrets.token_hex(16)}.webp",
+            width=rendering.width,
+            height=rendering.height,
+            has_double=rendering.double is not None,
+            is_default=is_default,
+        )
+        files = {picture.image: rendering.normal}
+        if picture.double and rendering.double:
+            files[picture.double] = rendering.double
+        try:
+            with failures_explained(NOT_STORED):
+                self.files.put(files)
+        except BaseException:
+            self.delete(picture)
+            raise
+        return picture
+
+    @contextmanager
+    def kept(self, rendering: Rendering, is_default: bool = False) -> Iterator[Picture]:
+        """Keep a picture if the block succeeds: files before the row that names them, and none without it."""
+        picture = self.save(rendering, is_default)
+        try:
+            yield picture
+        except BaseException:
+            self.delete(picture)
+            raise
+
+    def open(self, name: str) -> bytes | None:
+        """The content of a picture's file, or None where there is none of this name."""
+        if not NAME.fullmatch(name):
+            return None
+        with failures_explained(NOT_READ), self.reading():
+            return self.files.get(name)
+
+    def link(self, name: str, method: str) -> str | None:
+        """A URL for this method that a picture's file can be read by for a while, or None where there is none."""
+        if not NAME.fullmatch(name) or isinstance(self.files, Folder):
+            return None
+        with failures_explained(NOT_READ), self.reading():
+            return self.files.signed(name, method)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """What a read is done within: threads that wait for a store elsewhere leave some to all other requests."""
+        return nullcontext() if isinstance(self.files, Folder) else fetch_slot()
+
+    @property
+    def origin(self) -> str:
+        """The origin that `link` leads to, as browsers write it; a folder has none."""
+        return "" if isinstance(self.files, Folder) else self.files.origin
+
+    def delete(self, picture: Picture | None) -> None:
+        """Remove a picture's files, where there is one. What can't be removed now is left to `prune`.
+
+        No row names them any more, so this is no reason to fail.
+        """
+        if picture:
+            try:
+                self.files.remove(picture.files)
+            except OSError as error:
+                log.warning("A picture's file could not be removed (%s)", error.strerror)
+
+    def check(self) -> None:
+        """Keep a file and remove it again. Raises what stands in the way; what a crash leaves of it, `prune` sweeps."""
+        name = f"{secrets.token_hex(16)}.webp"
+        self.files.put({name: b"A check whether pictures can be stored."})
+        self.files.remove([name])
+
+    def prune(self, named: Iterable[str], older_than: float = ABANDONED_SECONDS) -> list[str]:
+        """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
+        keep = set(named)
+        oldest = time.time() - older_than
+        with failures_explained(NOT_READ):
+            useless = [
+                name
+                for name, written in self.files.listed()
+                # What a crash leaves of writing a file begins with a dot.
+                if NAME.fullmatch(name.removeprefix(".")) and name not in keep and written <= oldest
+            ]
+            if useless:
+                self.files.remove(useless)
+        return sorted(useless)
+
+    def names(self) -> Iterator[str]:
+        """The names of all pictures' files."""
+        with failures_explained(NOT_READ):
+            yield from (name for name, _ in self.files.listed() if NAME.fullmatch(name))
+
+    def copy(self, name: str, to: PictureStore) -> bool | None:
+        """Copy a file, and read it back. False where it is there already, None where there is none to copy.
+
+        Raises as `put` does.
+        """
+        content = self.open(name)
+        if content is None or to.open(name) == content:
+            return None if content is None else False
+        to.put(name, content)
+        return True
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a file that has a name already, and read it back.
+
+        Raises `PicturesUnavailable` also where what is read back is something else.
+        """
+        with failures_explained(NOT_STORED):
+            self.files.put({name: content})
+        if self.open(name) != content:
+            raise PicturesUnavailable(f"{name} is not the same when it is read back")
+
+
+def store_of(url: str) -> PictureStore:
+    """The store of this URL, as `UPLOADS_URL` takes it. Opens nothing. Raises `ConfigError`."""
+    return PictureStore(Bucket(url, environment()) if url.startswith("s3://") else Folder(url))
+
+
+def init_app(app: Flask) -> None:
+    """Keep pictures where `UPLOADS_URL` says.
+
+    `picture_files.check_size` looks at each by its format; Pillow's check is turned off, since it warns first, and a
+    warning can't be caught in one thread alone.
+    """
+    Image.MAX_IMAGE_PIXELS = None
+    app.extensions["pictures"] = store_of(app.config["UPLOADS_URL"])
+
+
+def pictures() -> PictureStore:
+    """The store of this application."""
+    return current_app.extensions["pictures"]
+
+
+@contextmanager
+def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture]:
+    """Keep this picture, or without one the default of this name, if the block succeeds."""
+    if rendering is None:
+        with slot(), picture_timed("default"):
+            drawn = draw_default(username)
+    with pictures().kept(rendering or drawn, is_default=rendering is None) as picture:
+        yield picture
+
+
+def render_in_slot(stream: BinaryIO) -> Rendering:
+    """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
+    with failures_explained(NOT_STORED):
+        place = pictures().files.place
+    with upload_slot(), alone_in(place), slot(), picture_timed("upload"):
+        return render(stream)

@@ -1,0 +1,142 @@
+"""The React client in a real browser: served by the API itself, and by Vite on another origin."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from .factories import PASSWORD
+from .live_server import ROOT, Server, free_port
+
+CLIENT = ROOT / "client"
+NEEDS_NODE = pytest.mark.skipif(
+    not (CLIENT / "dist" / "index.html").exists() and shutil.which("node") is None,
+    reason="The client is left out. To have it too, install Node.js 20.19 or newer.",
+)
+
+
+@pytest.fixture(scope="session")
+def api_port() -> int:
+    """The port of the API, which Vite's page is told once."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def vite(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of the client as `make client` serves it, but for the ports."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("vite") / "log"
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            ["npm", "run", "dev", "--", "--port", str(port)],
+            cwd=CLIENT,
+            env={**os.environ, "VITE_API_URL": f"http://localhost:{api_port}"},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a group of its own, so that npm's children end with it
+        )
+    try:
+        while not listens(port):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)  # another process: there is no event to wait for
+        yield f"http://localhost:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on this port of `localhost`."""
+    try:
+        socket.create_connection(("localhost", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Site:
+    """The client on an origin, and the API behind it."""
+
+    origin: str
+    server: Server
+
+    def register(self, username: str) -> requests.Session:
+        """A program that a new user is logged in by."""
+        client = requests.Session()
+        body = {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD}
+        assert client.post(f"{self.server.url}/user/register", json=body, timeout=30).status_code == 201
+        return client
+
+    def add_dog(self, client: requests.Session, **fields: str) -> dict[str, Any]:
+        """A new dog of who is logged in by this program."""
+        body = {"name": "Rex", "breed": "Poodle", **fields}
+        return client.post(f"{self.server.url}/api/v1/dogs", json=body, timeout=30).json()["data"]
+
+
+@pytest.fixture
+def site(make_server: Callable[..., Server], api_port: int) -> Site:
+    """The built client, as the API itself serves it."""
+    assert (CLIENT / "dist" / "index.html").exists(), "The client is not built. Run: make client/dist/index.html"
+    return Site(f"http://localhost:{api_port}", make_server(port=api_port, WEB_CONCURRENCY="1").start())
+
+
+@pytest.fixture(params=["API", "Vite"])
+def any_site(request: pytest.FixtureRequest, make_server: Callable[..., Server], api_port: int) -> Site:
+    """The client in turn as the API serves it, and as Vite does on another origin."""
+    if request.param == "API":
+        return request.getfixturevalue("site")
+    origin = request.getfixturevalue("vite")
+    return Site(origin, make_server(port=api_port, WEB_CONCURRENCY="1", CORS_ORIGINS=origin).start())
+
+
+def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) -> None:
+    """Make an account by the page, as a newcomer does."""
+    page.goto(f"{site.origin}/signup")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("E-mail address").fill(f"{username.lower()}@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    if photo:
+        page.locator("input[type=file]").set_input_files(photo)
+    page.get_by_role("button", name="Sign up").click()
+    expect(account_of(page, username)).to_be_visible()
+
+
+def log_in(page: Page, account: str, password: str = PASSWORD, remember: bool = False) -> None:
+    """Fill in and send the page to log in, which is open."""
+    page.get_by_label("E-mail address or username").fill(account)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_label("Remember me").set_checked(remember)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+
+
+def log_out(page: Page, username: str) -> None:
+    """End the session, by the menu."""
+    account_of(page, username).click()
+    page.get_by_role("menuitem", name="Log out").click()
+    expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
+
+
+def account_of(page: Page, username: str) -> Locator:
+    """The menu of who is logged in."""
+    return page.get_by_role("button", name=f"Account of {username}")
+
+
+def painted(picture: Locator) -> str:
+    """The URL of an `<img>` that is visible and holds a picture that the browser could read."""
+    expect(picture).to_be_visible()
+    picture.evaluate("image => image.decode()")
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    return str(picture.evaluate("image => image.currentSrc"))

@@ -1,0 +1,73 @@
+"""A PostgreSQL that is lost, and its replica that takes its place, while servers run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .cluster import Machines, call, fields_of
+from .postgres import Cluster, installed
+
+
+class Replica(Cluster):
+    """A copy of a running server, which follows it until it is promoted."""
+
+    def __init__(self, primary: Cluster) -> None:
+        super().__init__(synchronous_standby_names="")
+        self.primary = primary
+
+    def __enter__(self) -> Replica:
+        self.programs, self.user = installed()
+        self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir="/tmp"))
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        # --write-recovery-conf: it begins as a replica.
+        source = ("--host=127.0.0.1", f"--port={self.primary.port}", "--username=kennel")
+        self.run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", *source)
+        self.parameters |= {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder)}
+        with open(self.folder / "data" / "postgresql.conf", "a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in self.parameters.items())
+        self.start()
+        return self
+
+    def promote(self) -> None:
+        """Make it a server of its own, which takes writes."""
+        self.run("pg_ctl", "promote", "--wait", "--silent")
+
+
+@pytest.fixture
+def primary() -> Iterator[Cluster]:
+    """A server that answers a commit when its replica has it too."""
+    with Cluster(synchronous_standby_names="*") as running:
+        yield running
+
+
+@pytest.fixture
+def replica(primary: Cluster) -> Iterator[Replica]:
+    with Replica(primary) as running:
+        yield running
+
+
+def test_servers_go_on_with_the_replica_when_it_is_promoted(primary: Cluster, replica: Replica, tmp_path: Path) -> None:
+    hosts = f"host=127.0.0.1,127.0.0.1&port={primary.port},{replica.port}"
+    url = f"postgresql://kennel@/postgres?{hosts}&target_session_attrs=read-write"
+    with Machines(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
+        anna = call(machines.one, "POST", "/user/register", json=fields_of("Anna"))
+        cookies = anna.cookies.get_dict()
+        dog = {"name": "Rex", "breed": "Poodle"}
+        assert call(machines.one, "POST", "/api/v1/dogs", json=dog, cookies=cookies).status_code == 201
+
+        primary.stop("immediate")
+        lost = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        assert [answer.status_code for answer in lost] == [503, 503]
+        replica.promote()
+
+        added = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        assert [answer.status_code for answer in added] == [201, 201]
+        assert len(call(machines.other, "GET", "/api/v1/dogs").json()["data"]) == 3
+        assert call(machines.other, "GET", "/health/ready").status_code == 200
+        primary.start()  # the fixture stops it

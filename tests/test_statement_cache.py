@@ -1,0 +1,290 @@
+"""Statements that are built once: what they find and keep is what any query would, on any engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import peewee
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from models import Dog, Session, User, connect, database, disconnect, migrations, prepared
+from models.base import now
+from models.casefold import fold
+from models.db.statements import Statement
+from models.session import alive, hash_of
+
+from .factories import add_dog, at_once, register, traced
+from .transfer_fixtures import TEXTS
+
+DOGS = "/api/v1/dogs"
+
+
+@pytest.fixture
+def anna_row(app: Flask, anna: FlaskClient) -> User:
+    """The account of Anna."""
+    return User.get(User.username == "Anna")
+
+
+@pytest.fixture
+def other_engine(
+    engine: str, app: Flask, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[], peewee.Database]]:
+    """Points the models at a database of the other engine, which is up to date and empty."""
+    databases = request.getfixturevalue("databases") if engine == "sqlite" else None
+    url = databases.create() if databases else f"sqlite:///{tmp_path / 'other.sqlite'}"
+    opened: list[peewee.Database] = []
+
+    def turn() -> peewee.Database:
+        opened.append(connect(url))
+        migrations.upgrade(opened[-1])
+        return opened[-1]
+
+    yield turn
+    for each in opened:
+        disconnect(each)
+    database.initialize(app.extensions["database"])
+    if databases:
+        databases.drop(url)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are built from now on."""
+    texts: list[str] = []
+
+    class Noted(Statement):
+        def __init__(self, query: Any) -> None:
+            super().__init__(query)
+            texts.append(self.text)
+
+    monkeypatch.setitem(prepared.__globals__, "Statement", Noted)
+    return texts
+
+
+def counted() -> tuple[Callable[..., list[Any]], list[tuple[Any, ...]]]:
+    """A statement that finds dogs, and the list of what it was built for."""
+    shapes: list[tuple[Any, ...]] = []
+
+    @prepared
+    def dogs(model: type[Dog], order: str = "id", **equal: Any) -> peewee.Query:
+        shapes.append((model, order, *equal))
+        conditions = [model._meta.fields[name] == value for name, value in equal.items()]
+        return model.select().where(True, *conditions).order_by(model._meta.fields[order])
+
+    return dogs, shapes
+
+
+# --- Built once ---
+
+
+def test_one_shape_is_built_once_and_run_with_all_values(anna: FlaskClient) -> None:
+    dogs, shapes = counted()
+    ids = {name: add_dog(anna, name=name)["id"] for name in ("Rex", "Max", "Bello")}
+
+    for name in ("Rex", "Max", "Nobody", "Bello", "Rex"):
+        assert [row.id for row in dogs(Dog, name=name)] == [row_id for each, row_id in ids.items() if each == name]
+
+    assert shapes == [(Dog, "id", "name")]
+
+
+def test_another_shape_is_another_text(anna: FlaskClient) -> None:
+    dogs, shapes = counted()
+    for name in ("B", "A"):
+        add_dog(anna, name=name)
+
+    for _ in range(3):
+        assert [row.name for row in dogs(Dog, "id")] == ["B", "A"]
+        assert [row.name for row in dogs(Dog, "name")] == ["A", "B"]
+        assert [row.name for row in dogs(Dog, name="A")] == ["A"]
+        assert [row.name for row in dogs(Dog, breed="A")] == []
+        assert dogs(Dog, name="A", breed="Poodle") == dogs(Dog, breed="Poodle", name="A") != []
+
+    assert len(shapes) == 6
+
+
+def test_requests_like_earlier_ones_build_no_text(app: Flask, anna: FlaskClient, built: list[str]) -> None:
+    def use(client: FlaskClient, number: int) -> None:
+        dog = add_dog(client, name=f"Rex {number}")
+        path = f"{DOGS}/{dog['id']}"
+        assert client.get(path).json["data"] == dog
+        assert client.patch(path, json={"name": f"Max {number}"}).status_code == 200
+        assert client.patch(path, json={"breed": f"B{number}"}, headers={"If-Match": "*"}).status_code == 200
+        assert client.get("/user/profile").status_code == 200
+        add_dog(client, name=f"Max {number}", breed=f"B{number}")
+        for query in ("sort=name", f"sort=-name&breed=b{number}", f"q=x%20{number}", "mine=true&sort=created_at"):
+            page = client.get(f"{DOGS}?limit=1&{query}").json
+            assert client.get(f"{DOGS}?limit=1&{query}&cursor={page['page']['next']}").json["data"] != page["data"]
+        assert client.delete(path).status_code == 200
+
+    use(anna, 11)
+    bob = register(app, "Bob")
+    built.clear()
+    for number in range(12, 15):
+        use(bob, number)
+
+    assert built == []
+
+
+def test_threads_that_meet_at_a_new_shape_all_find_their_own(app: Flask, anna: FlaskClient) -> None:
+    ids = [add_dog(anna, name=f"Dog {number}")["id"] for number in range(8)]
+    for _ in range(10):
+        dogs, _shapes = counted()
+        found = at_once(app, *[partial(dogs, Dog, name=f"Dog {number}") for number in range(8)])
+
+        assert [[row.id for row in rows] for rows in found] == [[row_id] for row_id in ids]
+
+
+# --- Values ---
+
+
+def test_a_value_is_compared_as_its_column_keeps_it(anna: FlaskClient) -> None:
+    dogs, _ = counted()
+    dog = Dog.find(add_dog(anna, name="STRASSE")["id"])
+    moment = dog.created_at.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
+
+    for equal in ({"name_key": "straße"}, {"created_at": moment}, {"user": dog.user}, {"user": dog.user_id}):
+        assert [row.id for row in dogs(Dog, **equal)] == [dog.id], equal
+    for unequal in ({"name_key": "strase"}, {"created_at": moment + timedelta(microseconds=1)}, {"name": "straße"}):
+        assert dogs(Dog, **unequal) == [], unequal
+
+
+def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> None:
+    session = Session.open(anna_row, remember=True)
+    dogs, _ = counted()
+    made = Dog.add(anna_row, "Rex", "Poodle", "ANNA")
+
+    (row,) = dogs(Dog)
+    assert isinstance(row, tuple)
+    assert row._fields == tuple(field.column_name for field in Dog._meta.sorted_fields)
+    assert (row.id, row.name, row.owner, row.owner_key, row.user_id) == (made.id, "Rex", "ANNA", "anna", anna_row.id)
+    assert (type(row.created_at), row.created_at.tzinfo) == (datetime, UTC)
+    assert row.created_at == made.created_at == Dog.get().created_at
+    (both,) = alive(key_hash=hash_of(session.key), moment=now())
+    for place, column in enumerate([*Session._meta.sorted_fields, *User._meta.sorted_fields]):
+        owner = Session if place < len(Session._meta.sorted_fields) else User
+        expected = owner.get_by_id(session.id if owner is Session else anna_row.id).__data__[column.name]
+        assert (both[place], type(both[place])) == (expected, type(expected)), column
+
+
+def test_a_row_keeps_the_moment_of_its_own_insert(anna_row: User) -> None:
+    for _ in range(3):
+        before = now()
+        dog = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+        assert before <= dog.created_at <= now()
+        assert Dog.find(dog.id).created_at == dog.created_at
+
+
+@pytest.mark.parametrize("given", [{"version": 7}, {"created_at": datetime(2020, 1, 1, tzinfo=UTC)}], ids=str)
+def test_a_given_value_stands_before_the_default_and_the_next_row_has_the_default(
+    anna_row: User, given: dict[str, Any]
+) -> None:
+    texts = {f"{name}{key}": "rex" for name in ("name", "owner", "breed") for key in ("", "_key")}
+    (name,) = given
+
+    made = [Dog.create(user=anna_row, **texts, **fields) for fields in ({}, given, {})]
+
+    assert getattr(made[1], name) == given[name]
+    assert given[name] not in (getattr(made[0], name), getattr(made[2], name))
+
+
+def test_a_hostile_value_stays_a_value(anna_row: User) -> None:
+    dogs, shapes = counted()
+    made = [Dog.add(anna_row, text, "Poodle", "Anna") for text in TEXTS]
+
+    for dog, text in zip(made, TEXTS, strict=True):
+        assert dog.name == text
+        assert [row.id for row in dogs(Dog, name=text)] == [dog.id]
+        assert {fold(row.name) for row in dogs(Dog, name_key=text)} == {fold(text)}
+        assert dog.change({"breed": text}).breed == text
+        assert [row.id for row in dogs(Dog, breed=text)] == [dog.id]
+    assert Dog.select().count() == len(TEXTS)
+    assert len(shapes) == 3
+
+
+def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
+    texts: list[str] = []
+
+    with traced(app, texts.append):
+        dog = Dog.add(anna_row, "Xyloph", "Xyloph", "Xyloph").change({"name": "Xylophon"})
+        Dog.find(dog.id).erase(dog.version)
+
+    assert len(texts) >= 4
+    assert not any("xylo" in text.lower() for text in texts)
+
+
+# --- Rows ---
+
+
+def test_a_statement_within_a_list_that_is_being_read_takes_nothing_from_it(app: Flask, anna_row: User) -> None:
+    made = [Dog.add(anna_row, f"Rex {number}", "Poodle", "Anna") for number in range(5)]
+    dogs, _ = counted()
+
+    with database.atomic():
+        for dog in Dog.select().order_by(Dog.id).iterator():
+            assert [row.id for row in dogs(Dog, name=dog.name)] == [dog.id]
+            assert Dog.find(dog.id).change({"breed": "Pug"}).id == dog.id
+            made.remove(dog)
+
+    assert made == []
+
+
+def test_after_a_refused_statement_the_next_has_its_own_rows(app: Flask, anna_row: User) -> None:
+    dog = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+
+    with pytest.raises(peewee.IntegrityError):
+        User.create(**anna_row.__data__)
+
+    assert Dog.find(dog.id).name == "Rex"
+
+
+# --- Engines ---
+
+
+def test_each_engine_has_a_text_of_its_own(
+    app: Flask, anna_row: User, other_engine: Callable[[], peewee.Database]
+) -> None:
+    dogs, shapes = counted()
+    account = anna_row.__data__ | {"username": "Bob", "username_key": "bob"}
+    here = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+    assert [row.id for row in dogs(Dog, name="Rex")] == [here.id]
+    other = other_engine()
+    bob = User.create(**account)
+
+    for number in range(3):
+        database.initialize(other)
+        there = Dog.add(bob, f"Max {number}", "Poodle", "Bob").change({"owner": "ROBERT"})
+        assert [(row.id, row.owner_key, row.created_at) for row in dogs(Dog, name=f"Max {number}")] == [
+            (there.id, "robert", there.created_at)
+        ]
+        assert dogs(Dog, name="Rex") == []
+
+        database.initialize(app.extensions["database"])
+        assert [(row.id, row.created_at) for row in dogs(Dog, name="Rex")] == [(here.id, here.created_at)]
+        assert dogs(Dog, created_at=here.created_at) == dogs(Dog, name_key="REX") != []
+        assert dogs(Dog, name=f"Max {number}") == []
+
+    assert len(shapes) == 4  # by the name on both, and by the moment and the key on one
+    database.initialize(other)
+    dogs(Dog, created_at=now())
+    assert len(shapes) == 5
+
+
+# --- Keys ---
+
+
+def test_a_key_that_is_folded_again_is_the_same() -> None:
+    characters = [chr(code) for code in range(0x110000)]
+    keys = [fold(text) for text in characters]
+    assert [ascii(key) for key in keys if fold(key) != key] == []
+
+    odd = [text for text, key in zip(characters, keys, strict=True) if text != key]
+    chance = random.Random(5)
+    mixed = [fold("".join(chance.choices(odd, k=3) + chance.choices(characters, k=2))) for _ in range(20_000)]
+    assert [ascii(key) for key in mixed if fold(key) != key] == []
