@@ -18,11 +18,11 @@ from granian.constants import Interfaces
 
 from api import create_app
 from api.config import ConfigError
-from api.http.concurrency import THREADS
+from api.http.concurrency import WORKER_THREADS
 from api.observability.metrics import MetricsServer
-from api.security.cors_diagnosis import explain_refusals
-from api.server.graceful_shutdown import SECONDS, farewell
-from models import database, disconnect, migrations
+from api.security.cors_diagnosis import enable_refusal_hints
+from api.server.graceful_shutdown import DRAIN_SECONDS, shutdown
+from models import close_connections, database, migrations
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # How long a request in flight may take to end when the server is told to stop, in seconds. Before that comes the
@@ -57,7 +57,7 @@ def serve() -> None:
     host, port = app.config["HOST"], app.config["PORT"]
     address = free_address(host, port)
     metrics = metrics_server(address) if app.config["METRICS_PORT"] else None
-    disconnect()  # the workers open their own
+    close_connections()  # the workers open their own
     give_memory_back()
     os.register_at_fork(before=hold_stop, after_in_parent=release_stop, after_in_child=stop_when_told)
     server = Granian(
@@ -66,13 +66,13 @@ def serve() -> None:
         port=port,
         interface=Interfaces.WSGI,
         workers=app.config["WEB_CONCURRENCY"],
-        blocking_threads=THREADS,
+        blocking_threads=WORKER_THREADS,
         workers_kill_timeout=GRACE,
         respawn_failed_workers=True,
         websockets=False,
         log_enabled=False,
     )
-    farewell.prepare()
+    shutdown.open_pipe()
     server.on_startup(hear_granian)
     server.on_startup(lambda: take_leave_before(server.signal_handler_interrupt))
     if metrics:
@@ -109,8 +109,8 @@ def take_leave_before(end: Callable[[], None]) -> None:
     """Let the workers take leave between the signal to stop and their end. A second signal ends them at once."""
 
     def stop(*_: object) -> None:
-        if farewell.begin():
-            threading.Timer(SECONDS, end).start()
+        if shutdown.start():
+            threading.Timer(DRAIN_SECONDS, end).start()
         else:
             end()
 
@@ -169,7 +169,7 @@ def serve_dev() -> None:
     """Serve with Flask's own server, which starts anew when the code changes. No debugger."""
     if app.config["HOST"] not in LOOPBACK:
         sys.exit("HOST: --dev serves this machine only. For example: 127.0.0.1")
-    explain_refusals(app)
+    enable_refusal_hints(app)
     logging.getLogger("werkzeug").setLevel("WARNING")
     app.run(app.config["HOST"], app.config["PORT"], debug=False, use_reloader=True, threaded=True)
 

@@ -21,7 +21,7 @@ class ConfigError(ValueError):
     """A bad setting. Its text is one line: the setting, what is wrong with it, and an example."""
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     """A check: a whole number within these bounds."""
 
     def check(text: str) -> int:
@@ -115,7 +115,7 @@ def uploads_url(text: str) -> str:
     return str(folder)
 
 
-def limits_url(text: str) -> str:
+def rate_limit_storage_url(text: str) -> str:
     """A check: where the counts of the limits are kept."""
     try:
         parts = urlsplit(text)
@@ -137,14 +137,14 @@ class Config:
     """The settings. Flask's own configuration takes them over by their names."""
 
     HOST: str = setting("127.0.0.1", host, "The address that `python run.py` listens on.")
-    PORT: int = setting("8000", whole(1, 65535), "The port that `python run.py` listens on.")
+    PORT: int = setting("8000", integer(1, 65535), "The port that `python run.py` listens on.")
     DATABASE_URL: str = setting(
         "sqlite:///dogs.sqlite",
         database_url,
         "Where the rows are kept: `sqlite:///<file>`, or `postgresql://<user>:<password>@<host>/<database>`.",
     )
     DATABASE_POOL_SIZE: int = setting(
-        "20", whole(1, 1000), "How many connections to PostgreSQL a worker process opens at most."
+        "20", integer(1, 1000), "How many connections to PostgreSQL a worker process opens at most."
     )
     UPLOADS_URL: str = setting(
         "uploads",
@@ -169,18 +169,18 @@ class Config:
     SESSION_COOKIE_SAMESITE: str = setting(
         "Lax", one_of("Lax", "Strict", "None"), "When browsers send the cookie. `None` needs an https `PUBLIC_URL`."
     )
-    BCRYPT_LOG_ROUNDS: int = setting("12", whole(4, 18), "The cost of hashing a password, 10 or more.")
+    BCRYPT_LOG_ROUNDS: int = setting("12", integer(4, 18), "The cost of hashing a password, 10 or more.")
     RATELIMIT_ENABLED: bool = setting("true", boolean, "Whether logins and registrations are limited.")
     RATELIMIT_STORAGE_URI: str = setting(
-        "database://", limits_url, "Where the limits are counted: `database://` or `redis://...`."
+        "database://", rate_limit_storage_url, "Where the limits are counted: `database://` or `redis://...`."
     )
-    TRUSTED_PROXIES: int = setting("0", whole(0, 9), "How many proxies stand in front of this server.")
+    TRUSTED_PROXIES: int = setting("0", integer(0, 9), "How many proxies stand in front of this server.")
     WEB_CONCURRENCY: int = setting(
-        "", whole(1, 256), "Worker processes. As many as there are cores when not set.", example="2"
+        "", integer(1, 256), "Worker processes. As many as there are cores when not set.", example="2"
     )
     METRICS_PORT: int | None = setting(
         "",
-        whole(1, 65535),
+        integer(1, 65535),
         "The port of `/metrics`, for Prometheus. Off when not set, and with `--dev`.",
         example="9464",
     )
@@ -206,13 +206,13 @@ class Config:
             raise ConfigError(f"{name}: there is no such setting")
         given = {**environment(), **overrides}
         values = {
-            item.name: read(item.name, given.get(item.name), item.default, item.metadata)
+            item.name: parse_setting(item.name, given.get(item.name), item.default, item.metadata)
             for item in fields(cls)
             if item.name != "TESTING"
         }
         values["PUBLIC_URL"] = values["PUBLIC_URL"] or f"http://localhost:{values['PORT']}"
         values["WEB_CONCURRENCY"] = values["WEB_CONCURRENCY"] or os.cpu_count() or 1
-        values["SECRET_KEY"] = values["SECRET_KEY"] or kept_secret(ROOT / "instance" / "secret_key")
+        values["SECRET_KEY"] = values["SECRET_KEY"] or load_or_create_secret(ROOT / "instance" / "secret_key")
         config = cls(**values, TESTING=testing)
         if config.SESSION_COOKIE_SAMESITE == "None" and not config.IS_HTTPS:
             raise ConfigError(
@@ -244,7 +244,7 @@ def environment() -> dict[str, str | None]:
         raise ConfigError(".env: it must be a text in UTF-8, with a line such as PORT=8000 for each setting") from None
 
 
-def read(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+def parse_setting(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
     """One setting, checked. An empty one counts as not set; None where only `Config.load` knows the default."""
     text = ",".join(given) if isinstance(given, list | tuple) else str("" if given is None else given).strip()
     try:
@@ -253,7 +253,7 @@ def read(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> An
         raise ConfigError(f"{name}: {error}. For example: {metadata['example']}") from None
 
 
-def kept_secret(path: Path) -> str:
+def load_or_create_secret(path: Path) -> str:
     """The key in this file, made at the first call. Two first starts at once end up with one key."""
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)

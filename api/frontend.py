@@ -9,9 +9,9 @@ from flask import Flask, Response, current_app, render_template, request, send_f
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from .config import ROOT
-from .http.body import this_request
+from .http.body import current_request
 from .http.responses import JSON
-from .pictures.store import pictures
+from .pictures.store import picture_store
 
 INDEX = "index.html"
 # What the build writes where each answer needs a nonce of its own.
@@ -37,22 +37,22 @@ def init_app(app: Flask) -> None:
     # `validatorUrl` and `oauth2RedirectUrl` would name other servers.
     config = {"app_name": "Kennel's API", "validatorUrl": None, "oauth2RedirectUrl": None}
     docs = get_swaggerui_blueprint("/docs", "/openapi.json", config)
-    docs.after_request(let_script_run)
+    docs.after_request(add_csp_nonce)
     app.register_blueprint(docs)
     app.extensions["client"] = ROOT / "client" / "dist"
-    app.add_url_rule("/", "first_page", first_page)
+    app.add_url_rule("/", "index_or_welcome", index_or_welcome)
     app.add_url_rule("/assets/<path:name>", "asset", asset)
     taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
-    app.before_request(lambda: client_page() if is_free(taken) else None)
+    app.before_request(lambda: serve_spa() if is_client_route(taken) else None)
 
 
-def is_free(taken: set[str]) -> bool:
+def is_client_route(taken: set[str]) -> bool:
     """Whether this address has no route, nor has one below the same first part."""
-    asked = this_request()
+    asked = current_request()
     return asked.url_rule is None and asked.path.split("/")[1] not in taken
 
 
-def let_script_run(response: Response) -> Response:
+def add_csp_nonce(response: Response) -> Response:
     """Let the page of Swagger UI run the script that is written into it."""
     if response.mimetype == "text/html":
         nonce = secrets.token_urlsafe(16)
@@ -61,7 +61,7 @@ def let_script_run(response: Response) -> Response:
     return response
 
 
-def first_page() -> Response:
+def index_or_welcome() -> Response:
     """The client, or where it is not built a page that says how to get it."""
     if is_built():
         return index()
@@ -71,7 +71,7 @@ def first_page() -> Response:
     return Response(page, mimetype="text/html", headers=headers)
 
 
-def client_page() -> Response | None:
+def serve_spa() -> Response | None:
     """The client at one of its own addresses, or one of its files; None where this is neither."""
     if not is_built() or request.method not in ("GET", "HEAD"):
         return None
@@ -93,7 +93,7 @@ def index() -> Response:
     nonce = secrets.token_urlsafe(16)
     page = (current_app.extensions["client"] / INDEX).read_text().replace(NONCE, nonce)
     url = current_app.config["PUBLIC_URL"]
-    images = f"{url} {pictures().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
+    images = f"{url} {picture_store().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
     policy = CLIENT_POLICY.format(nonce=nonce, url=url, images=images)
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
 

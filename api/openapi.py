@@ -20,7 +20,7 @@ from werkzeug.routing import IntegerConverter, Rule
 from .http.body import FORM, MULTIPART
 from .http.error_types import ERROR_TYPES
 from .http.responses import JSON, PROBLEM
-from .resources.base import Answer
+from .resources.base import ResponseSpec
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ Texts are trimmed before they are looked at.
 TAGS = {"dogs": "Dogs.", "users": "Accounts and sessions.", "system": "Pictures, error pages and signs of life."}
 # What any call can meet: a query or body that can't be read, a wrong token, too large a body, an unknown parameter,
 # a bug, an outage, a full disk.
-ALWAYS = {400, 401, 413, 422, 500, 503, 507}
+COMMON_STATUSES = {400, 401, 413, 422, 500, 503, 507}
 # A status that a docstring names, as in "412 where it has changed".
 STATUS = re.compile(r"\b[345]\d\d\b")
 # Headers of answers. `X-Request-ID` is always there, others where a docstring names them or the status brings them.
@@ -56,7 +56,7 @@ STATUS_HEADERS = {
     503: ["Retry-After"],
 }
 # Headers of calls, where a docstring names them.
-CONDITIONS = {
+REQUEST_HEADERS = {
     "If-None-Match": "The `ETag` of what you have. It is not sent again while it is the same.",
     "If-Match": "The `ETag` of what you have read. Nothing is done where it has changed since.",
 }
@@ -73,14 +73,19 @@ def strict_object(optional: Json | None = None, **required: Any) -> Json:
 
 TEXT = {"type": "string"}
 CODE = {"type": "integer", "minimum": 400, "maximum": 599}
-FACTS = {"type": {"type": "string", "enum": [kind.path for kind in ERROR_TYPES.values()]}, "request_id": TEXT}
+ERROR_PROPERTIES = {
+    "type": {"type": "string", "enum": [kind.path for kind in ERROR_TYPES.values()]},
+    "request_id": TEXT,
+}
 FIELDS = {"fields": {"type": "object", "additionalProperties": {"type": "array", "items": TEXT}}}
 PAGE = strict_object(limit={"type": "integer"}, next={"type": ["string", "null"]})
 FAILURES = {
     JSON: strict_object(
-        data=strict_object(), status=strict_object(code=CODE, message=TEXT), error=strict_object(FIELDS, **FACTS)
+        data=strict_object(),
+        status=strict_object(code=CODE, message=TEXT),
+        error=strict_object(FIELDS, **ERROR_PROPERTIES),
     ),
-    PROBLEM: strict_object(FIELDS, title=TEXT, status=CODE, detail=TEXT, **FACTS),
+    PROBLEM: strict_object(FIELDS, title=TEXT, status=CODE, detail=TEXT, **ERROR_PROPERTIES),
 }
 
 
@@ -91,7 +96,7 @@ class Converter(OpenAPIConverter):
         """The JSON Schema of a marshmallow schema."""
         instance = resolve_schema_instance(schema)
         more = getattr(instance.Meta, "json_schema", {})
-        return {"description": words_of(instance)[0], **super().schema2jsonschema(instance), **more}
+        return {"description": split_docstring(instance)[0], **super().schema2jsonschema(instance), **more}
 
 
 class SchemaPlugin(MarshmallowPlugin):
@@ -118,7 +123,7 @@ def document(app: Flask) -> Json:
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         verbs = {method: getattr(resource, method.lower()) for method in sorted(resource.methods)}
         spec.path(path, operations={name.lower(): operation(resource, name, rule) for name in verbs})
-        named |= {schema_name(schema) for verb in verbs.values() for schema in bodies(verb).values()}
+        named |= {schema_name(schema) for verb in verbs.values() for schema in request_body_schemas(verb).values()}
     for name, schema in spec.components.schemas.items():
         if name not in named:
             schema["required"] = list(schema["properties"])  # what goes out is always whole
@@ -168,8 +173,8 @@ def resources(app: Flask) -> Iterator[tuple[Rule, Any]]:
 def operation(resource: Any, method: str, rule: Rule) -> Json:
     """What a verb does, needs and answers."""
     verb = getattr(resource, method.lower())
-    answer: Answer = verb.answer
-    summary, description = words_of(verb)
+    answer: ResponseSpec = verb.answer
+    summary, description = split_docstring(verb)
     query = getattr(verb, "query_schema", None)
     found: Json = {
         "operationId": f"{method.lower()}{resource.__name__}",
@@ -181,7 +186,7 @@ def operation(resource: Any, method: str, rule: Rule) -> Json:
             *([{"in": "query", "schema": query}] if query else []),
             *(
                 {"in": "header", "name": name, "description": meaning, "schema": TEXT}
-                for name, meaning in CONDITIONS.items()
+                for name, meaning in REQUEST_HEADERS.items()
                 if f"`{name}`" in description
             ),
         ],
@@ -191,12 +196,12 @@ def operation(resource: Any, method: str, rule: Rule) -> Json:
                 "headers": headers(answer.status, description),
                 "content": {answer.media_type: {"schema": answer_schema(answer)}},
             },
-            **{str(status): str(status) for status in sorted(refusals(verb, method, rule))},
+            **{str(status): str(status) for status in sorted(error_statuses(verb, method, rule))},
         },
     }
     if method not in resource.public:
         found["security"] = [{"cookie": []}, {"bearer": []}]
-    content: Json = {kind: {"schema": schema} for kind, schema in bodies(verb).items()}
+    content: Json = {kind: {"schema": schema} for kind, schema in request_body_schemas(verb).items()}
     if MULTIPART in content:
         content[MULTIPART]["encoding"] = {"file": {"contentType": FILE_TYPES}}
     if content:
@@ -204,7 +209,7 @@ def operation(resource: Any, method: str, rule: Rule) -> Json:
     return found
 
 
-def words_of(thing: Any) -> tuple[str, str]:
+def split_docstring(thing: Any) -> tuple[str, str]:
     """The first line of a docstring, and the rest of it."""
     summary, _, rest = (inspect.getdoc(thing) or "").partition("\n")
     return summary, rest.strip()
@@ -218,7 +223,7 @@ def path_schema(rule: Rule, name: str) -> Json:
     return TEXT
 
 
-def answer_schema(answer: Answer) -> Json:
+def answer_schema(answer: ResponseSpec) -> Json:
     """The JSON Schema of what a verb sends: its data in the envelope, or a file."""
     if answer.schema is None:
         return {"type": "object"} if answer.media_type == JSON else {"type": "string", "format": "binary"}
@@ -228,16 +233,16 @@ def answer_schema(answer: Answer) -> Json:
     return strict_object(data=answer.schema, status=status)
 
 
-def refusals(verb: Any, method: str, rule: Rule) -> set[int]:
+def error_statuses(verb: Any, method: str, rule: Rule) -> set[int]:
     """The statuses that a verb can answer with, beside its success."""
-    named = {int(status) for status in STATUS.findall(words_of(verb)[1])}
+    named = {int(status) for status in STATUS.findall(split_docstring(verb)[1])}
     foreign_page = {403} if method != "GET" else set()
     unknown = {404} if rule.arguments else set()
-    other_type = {415} if bodies(verb) else set()
-    return ALWAYS | named | foreign_page | unknown | other_type
+    other_type = {415} if request_body_schemas(verb) else set()
+    return COMMON_STATUSES | named | foreign_page | unknown | other_type
 
 
-def bodies(verb: Any) -> dict[str, Schema]:
+def request_body_schemas(verb: Any) -> dict[str, Schema]:
     """What a verb takes, by content type. A file comes in a multipart form alone."""
     schema: Schema | None = getattr(verb, "body_schema", None)
     if schema is None:

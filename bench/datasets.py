@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from models import Session, User, connect, disconnect
+from models import Session, User, close_connections, connect
 
 from .seed import fill
 from .targets import SQLITE
@@ -63,8 +63,8 @@ def fill_with(url: str, count: int) -> str:
         dogs(count),
     )
     connect(url)
-    token = Session.open(User.get_by_id(1)).key
-    disconnect()
+    token = Session.start(User.get_by_id(1)).key
+    close_connections()
     if url.startswith("postgresql"):  # its autovacuum would have done so
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

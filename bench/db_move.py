@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models import Picture, Session, User, connect, disconnect, migrations
+from models import Picture, Session, User, close_connections, connect, migrations
 from tests.live_server import ROOT
 from tests.postgres import Cluster, Databases
 
@@ -33,8 +33,8 @@ def fill(path: Path, dogs: int) -> None:
     with database.atomic():
         for number in range(USERS):
             picture = Picture(f"{number:032x}.webp", 125, 175, False, True)
-            Session.open(User.register(f"Anna {number}", f"anna{number}@example.com", "x" * 60, picture))
-    disconnect()
+            Session.start(User.register(f"Anna {number}", f"anna{number}@example.com", "x" * 60, picture))
+    close_connections()
     file = sqlite3.connect(path)
     columns = "name, name_key, owner, owner_key, breed, breed_key, version, created_at, user_id"
     file.executemany(f"INSERT INTO dogs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows(dogs))

@@ -75,7 +75,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def table_of(findings: Sequence[Finding]) -> str:
+def findings_table(findings: Sequence[Finding]) -> str:
     """A table in Markdown of these."""
     rows = [[each.what, each.value, each.spread, each.wanted, each.verdict, each.note] for each in findings]
     # A column that says nothing is left out.

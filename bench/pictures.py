@@ -17,16 +17,16 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from api.pictures.decode import BadPicture
-from api.pictures.default import draw_default
+from api.pictures.decode import InvalidImage
+from api.pictures.default import render_avatar
 from api.pictures.render import render
 
 LARGE = (8192, 6100)
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "astronaut.jpg"
 MEASURE = """
 import sys
-from api.picture_files import BadPicture
-from api.pictures import render
+from api.pictures.decode import InvalidImage
+from api.pictures.render import render
 
 def megabytes(name):
     with open("/proc/self/status") as status:
@@ -139,7 +139,7 @@ def cpu_ms(data: bytes, times: int) -> tuple[float, str]:
         start = time.process_time()
         try:
             render(BytesIO(data))
-        except BadPicture as error:
+        except InvalidImage as error:
             said = str(error)
         taken.append(1000 * (time.process_time() - start))
     return statistics.median(taken), said
@@ -160,7 +160,7 @@ def main() -> None:
     print(f"\n{'A default picture':50}{'CPU ms':>8}")
     start = time.process_time()
     for number in range(50):
-        draw_default(f"{number}")
+        render_avatar(f"{number}")
     print(f"{'drawn':50}{(time.process_time() - start) * 20:8.0f}")
 
     print(f"\n{'Refused':42}{'MB':>8}{'CPU ms':>8}")

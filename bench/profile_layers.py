@@ -73,12 +73,12 @@ def measure(say: Callable[[object], None], engines: Sequence[str] = (SQLITE, POS
             KENNEL.fill(url, folder / "rows.json")
             settle(KENNEL.name, url)
             some = look_at(engine, url, folder, {call.name: requests_of(call) for call in MEASURED}, login)
-        say(f"{engine}\n{table_of(some)}")
+        say(f"{engine}\n{profiles_table(some)}")
         found += some
     return found
 
 
-def table_of(profiles: Sequence[Profile], rates: Sequence[Rates] = ()) -> str:
+def profiles_table(profiles: Sequence[Profile], rates: Sequence[Rates] = ()) -> str:
     """A table in Markdown of the profiles of one engine, beside what the real server takes, where that is known."""
     known = {each.call: each for each in rates if (each.engine, each.contender) == (profiles[0].engine, KENNEL.name)}
     titles = [CALLS[each.call].title if each.call in CALLS else each.call for each in profiles]

@@ -14,7 +14,7 @@ from statistics import median
 import bcrypt
 from PIL import Image, ImageOps
 
-from api.pictures.render import DOUBLE, NORMAL, render
+from api.pictures.render import SIZE_1X, SIZE_2X, render
 
 from .closed_loop import CLIENTS, ROUNDS, Deed, compared, expect, timed
 from .connection import Connection
@@ -68,9 +68,9 @@ def receive_raw(near: socket.socket, far: socket.socket, body: bytes) -> bytes:
 def shrink_raw(picture: bytes) -> None:
     """Two WebP files of a picture."""
     with Image.open(BytesIO(picture)) as image:
-        image.draft("RGB", DOUBLE)
+        image.draft("RGB", SIZE_2X)
         upright = ImageOps.exif_transpose(image)
-    for size in (DOUBLE, NORMAL):
+    for size in (SIZE_2X, SIZE_1X):
         upright.thumbnail(size)
         upright.save(BytesIO(), "WEBP", quality=80)
 

@@ -14,9 +14,9 @@ from typing import Any
 from tests.live_server import ROOT
 
 from .datasets import FEWEST, MOST
-from .measurement import Finding, figure, table, table_of
+from .measurement import Finding, figure, findings_table, table
 from .processes import Failed
-from .profile_layers import table_of as profiles_of
+from .profile_layers import profiles_table
 from .sampling_profiler import Profile
 from .scaling import DEEP, FIRST_PAGE, GROWTH, LIMIT, SEARCH_MS, Asked, Growth, grown, taken
 from .targets import CALLS, CONTENDERS, KENNEL, THEIRS
@@ -216,15 +216,15 @@ def document(results: Results) -> str:
     ]
     for engine in engines:
         some = [each for each in results.profiles if each.engine == engine]
-        parts += [f"On {engine}:\n", profiles_of(some, results.rates)]
-    parts += ["## Logins and registrations\n", ABOUT_LOGINS, table_of(results.logins)]
+        parts += [f"On {engine}:\n", profiles_table(some, results.rates)]
+    parts += ["## Logins and registrations\n", ABOUT_LOGINS, findings_table(results.logins)]
     parts += ["## Growth\n", ABOUT_GROWTH, f"![The time of lists and searches by the number of dogs]({PLOT.name})\n"]
     parts += [growth_table(results.growth.lists), f"Searches among {MOST:,} dogs:\n"]
-    parts += [table_of([taken(each) for each in results.growth.searches])]
+    parts += [findings_table([taken(each) for each in results.growth.searches])]
     for engine in dict.fromkeys(each.engine for each in results.growth.profiles):
         some = [each for each in results.growth.profiles if each.engine == engine]
-        parts += [f"Where the time of the slowest goes that miss their goal, on {engine}:\n", profiles_of(some)]
-    parts += ["## Memory and start\n", table_of([*results.memory, *results.start])]
+        parts += [f"Where the time of the slowest goes that miss their goal, on {engine}:\n", profiles_table(some)]
+    parts += ["## Memory and start\n", findings_table([*results.memory, *results.start])]
     facts = {**results.versions, **results.machine}
     parts += ["## Versions and machine\n", "".join(f"- {name}: {fact}\n" for name, fact in facts.items())]
     return "\n".join(parts)

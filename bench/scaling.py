@@ -23,7 +23,7 @@ from .connection import Connection
 from .datasets import COMMON, FEWEST, MOST, RARE, SIZES, filled
 from .measurement import Finding
 from .processes import LOAD_CORES, Failed, on_cores, run_part
-from .profile_layers import look_at, table_of
+from .profile_layers import look_at, profiles_table
 from .sampling_profiler import Profile
 from .targets import KENNEL, POSTGRESQL, SQLITE
 from .throughput import ENGINES, databases
@@ -213,7 +213,7 @@ def measure(say: Callable[[object], None], engines: Sequence[str] = (SQLITE, POS
             profiles = where_it_goes([*found, *searched], there[engine][MOST][0], Path(name))
             growth.profiles += profiles
             if profiles:
-                say(f"where the time goes on {engine}, in microseconds\n{table_of(profiles)}")
+                say(f"where the time goes on {engine}, in microseconds\n{profiles_table(profiles)}")
     return growth
 
 

@@ -14,9 +14,9 @@ import peewee
 
 from api import create_app
 from api.security.passwords import hash_password
-from models import Dog, User, connect, disconnect, migrations
-from models.casefold import fold
-from models.copy_database import drop_indexes, hold, set_last_id, write
+from models import Dog, User, close_connections, connect, migrations
+from models.casefold import casefold_nfc
+from models.copy_database import drop_indexes, insert_rows, lock_tables, set_last_id
 
 TEXTS = ("name", "owner", "breed")
 
@@ -26,14 +26,14 @@ def fill(url: str, users: Iterable[dict[str, Any]], dogs: Iterable[dict[str, Any
     database = connect(url)
     migrations.upgrade(database)
     with database.atomic():
-        hold(database)
+        lock_tables(database)
         indexes = drop_indexes(database)
         for model, rows in ((User, user_rows(users)), (Dog, dog_rows(dogs))):
-            write(database, model, chunks(model, rows))
+            insert_rows(database, model, chunks(model, rows))
             set_last_id(database, model._meta.table_name, model.select(peewee.fn.MAX(model.id)).scalar())
         for statement in indexes:  # faster than to keep them up to date with each row
             database.execute_sql(statement)
-    disconnect()
+    close_connections()
 
 
 def chunks(model: type[peewee.Model], rows: Iterable[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
@@ -49,7 +49,7 @@ def user_rows(users: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {
             "id": number,
             "username": user["username"],
-            "username_key": fold(user["username"]),
+            "username_key": casefold_nfc(user["username"]),
             "email": user["email"],
             "password_hash": user.get("password_hash", "x" * 60),
             "image": user["image"],
@@ -68,7 +68,7 @@ def dog_rows(dogs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {
             "id": number,
             **{name: dog[name] for name in TEXTS},
-            **{f"{name}_key": fold(dog[name]) for name in TEXTS},
+            **{f"{name}_key": casefold_nfc(dog[name]) for name in TEXTS},
             "version": 1,
             "created_at": moment.isoformat(" ", "microseconds"),
             "user_id": dog["user"],

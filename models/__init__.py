@@ -1,9 +1,9 @@
 """Rows and their rules. Nothing here knows of requests, schemas or status codes."""
 
-from .db.connection import atomic, connect, database, disconnect
-from .db.statements import prepared
+from .db.connection import close_connections, connect, database, transactional
+from .db.statements import cached_statement
 from .dog import Dog
-from .errors import Conflict, Ended, NotFound, Stale
+from .errors import Conflict, NotFound, SessionExpired, VersionConflict
 from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User
@@ -12,6 +12,19 @@ from .user import Picture, User
 MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [
-    "MODELS", "Conflict", "Dog", "Ended", "NotFound", "Picture", "RateLimit", "Session", "Stale", "User",
-    "atomic", "connect", "database", "disconnect", "prepared",
+    "MODELS",
+    "Conflict",
+    "Dog",
+    "NotFound",
+    "Picture",
+    "RateLimit",
+    "Session",
+    "SessionExpired",
+    "User",
+    "VersionConflict",
+    "cached_statement",
+    "close_connections",
+    "connect",
+    "database",
+    "transactional",
 ]  # fmt: skip

@@ -8,21 +8,21 @@ from typing import Any, Self
 
 import peewee
 
-from .casefold import fold
+from .casefold import casefold_nfc
 from .db.connection import database
-from .db.statements import Placeholder, prepared
+from .db.statements import BindParam, cached_statement
 from .errors import NotFound
 
 # The largest id that the database can hold.
 MAX_ID = 2**63 - 1
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
 
 
-class MomentField(peewee.DateTimeField):
+class UtcDateTimeField(peewee.DateTimeField):
     """A moment in UTC. SQLite keeps it as a text of fixed length, so that the order of texts is the order of time."""
 
     def db_value(self, value: datetime | None) -> str | datetime | None:
@@ -42,12 +42,12 @@ class MomentField(peewee.DateTimeField):
         return value.replace(tzinfo=UTC)
 
 
-class KeyField(peewee.TextField):
+class CaseFoldedField(peewee.TextField):
     """A text without its case, to find and sort by. It is folded on its way in, and so is what it is compared with."""
 
     def db_value(self, value: str | None) -> str | None:
         """What the database keeps of a text."""
-        return None if value is None else fold(value)
+        return None if value is None else casefold_nfc(value)
 
 
 class Model(peewee.Model):
@@ -60,7 +60,7 @@ class Model(peewee.Model):
         legacy_table_names = False
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:
+    def from_row(cls, values: Iterable[Any]) -> Self:
         """The row with these values, in the order of the columns."""
         row = cls(__no_default__=True)
         row.__data__ = dict(zip(cls._meta.sorted_field_names, values, strict=True))
@@ -69,30 +69,30 @@ class Model(peewee.Model):
     @classmethod
     def find(cls, row_id: int) -> Self:
         """The row with this id. Raises `NotFound`."""
-        for row in with_id(cls, id=row_id):
-            return cls.of(row)
+        for row in select_by_id(cls, id=row_id):
+            return cls.from_row(row)
         raise NotFound(f"There is no {cls.__name__.lower()} with this id")
 
     @classmethod
     def create(cls, **fields: Any) -> Self:
         """Insert a row, and return it as the database keeps it."""
-        (row,) = inserted(cls, **{**cls._meta.get_default_dict(), **fields})
-        return cls.of(row)
+        (row,) = insert_returning(cls, **{**cls._meta.get_default_dict(), **fields})
+        return cls.from_row(row)
 
 
-@prepared
-def with_id(model: type[Model], id: Any) -> peewee.Query:
+@cached_statement
+def select_by_id(model: type[Model], id: Any) -> peewee.Query:
     """The row with an id."""
     return model.select().where(model.id == id)
 
 
-@prepared
-def inserted(model: type[Model], **fields: Placeholder) -> peewee.Query:
+@cached_statement
+def insert_returning(model: type[Model], **fields: BindParam) -> peewee.Query:
     """Insert a row."""
-    return model.insert(kept(model, fields)).returning(model)
+    return model.insert(column_values(model, fields)).returning(model)
 
 
-def kept(model: type[Model], fields: dict[str, Placeholder]) -> dict[peewee.Field, Placeholder]:
+def column_values(model: type[Model], fields: dict[str, BindParam]) -> dict[peewee.Field, BindParam]:
     """The columns with these names, and the values that are to be kept in them."""
     columns = {name: model._meta.combined[name] for name in fields}
-    return {column: fields[name].kept_as(column) for name, column in columns.items()}
+    return {column: fields[name].for_column(column) for name, column in columns.items()}

@@ -3,7 +3,7 @@
 import unicodedata
 
 
-def fold(text: str) -> str:
+def casefold_nfc(text: str) -> str:
     """The form that all spellings of a text share, whatever their case.
 
     Source: the Unicode Standard, section 3.13, D145 (canonical caseless matching). It is done here and not by the

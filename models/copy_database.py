@@ -21,22 +21,22 @@ import peewee
 import psycopg
 
 from . import MODELS, migrations, search
-from .base import Model, MomentField
-from .db.connection import database_of
-from .db.postgres import Postgres
+from .base import Model, UtcDateTimeField
+from .db.connection import make_database
+from .db.postgres import PooledPostgresqlDatabase
 
 # How many rows are in memory at a time.
-CHUNK = 2000
+BATCH_SIZE = 2000
 
 Rows = Iterable[list[tuple[Any, ...]]]
 
 
-class Refused(Exception):
+class CopyError(Exception):
     """The rows can't be moved like this. The text says why, in one line."""
 
 
 @dataclass(frozen=True)
-class Moved:
+class TableCopy:
     """What was moved of a table. `checksum` is the SHA-256 of its rows in the order of the primary key."""
 
     table: str
@@ -45,14 +45,14 @@ class Moved:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[peewee.Database]:
+def open_database(url: str) -> Iterator[peewee.Database]:
     """Another database than that of the models, closed in the end. Raises `ValueError` where the URL names none."""
-    other = database_of(url)
+    other = make_database(url)
     try:
         yield other
     finally:
         other.close()
-        if isinstance(other, Postgres):
+        if isinstance(other, PooledPostgresqlDatabase):
             other.close_idle()
 
 
@@ -60,29 +60,29 @@ def opened(url: str) -> Iterator[peewee.Database]:
 def snapshot(database: peewee.Database) -> Iterator[None]:
     """Within the block, this thread sees the database as it was at the block's start. Others read and write on.
 
-    Raises `Refused` where its schema is not that of this code.
+    Raises `CopyError` where its schema is not that of this code.
     """
     is_sqlite = isinstance(database, peewee.SqliteDatabase)
     if is_sqlite and not Path(database.database).exists():  # a connection would make an empty one
-        raise Refused("There is no such database. First run: flask --app run db upgrade")
+        raise CopyError("There is no such database. First run: flask --app run db upgrade")
     with database.atomic("DEFERRED") if is_sqlite else database.atomic():
         if not is_sqlite:
             database.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            wait_for_ever(database)
-        require_known(database)
+            disable_timeouts(database)
+        require_known_migrations(database)
         if any(not migration.applied for migration in migrations.status(database)):
-            raise Refused("The schema is not up to date. First run: flask --app run db upgrade")
+            raise CopyError("The schema is not up to date. First run: flask --app run db upgrade")
         yield
 
 
-def require_known(database: peewee.Database) -> None:
-    """Raise `Refused` where a newer version of the code has made the schema."""
+def require_known_migrations(database: peewee.Database) -> None:
+    """Raise `CopyError` where a newer version of the code has made the schema."""
     unknown = [migration.name for migration in migrations.status(database) if migration.path is None]
     if unknown:
-        raise Refused(f"A newer version of Kennel has made this schema ({', '.join(unknown)}). Use that version")
+        raise CopyError(f"A newer version of Kennel has made this schema ({', '.join(unknown)}). Use that version")
 
 
-def wait_for_ever(database: peewee.Database) -> None:
+def disable_timeouts(database: peewee.Database) -> None:
     """For this transaction, statements and pauses may take as long as all rows need."""
     database.execute_sql("SET LOCAL statement_timeout = 0")
     database.execute_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -93,16 +93,16 @@ def count_rows(database: peewee.Database) -> int:
     return sum(model.select().bind(database).count() for model in MODELS)
 
 
-def prepare(target: peewee.Database, source: peewee.Database) -> None:
+def migrate_target(target: peewee.Database, source: peewee.Database) -> None:
     """Bring the target's schema up to date. To be called within `snapshot(source)`.
 
-    Raises `Refused`, and then has changed nothing, where the target is the source, or holds rows.
+    Raises `CopyError`, and then has changed nothing, where the target is the source, or holds rows.
     """
     if is_same(source, target):
-        raise Refused("Both are the same database")
+        raise CopyError("Both are the same database")
     exists = not isinstance(target, peewee.SqliteDatabase) or Path(target.database).exists()
     if exists:  # a connection would make an empty file
-        require_known(target)
+        require_known_migrations(target)
         require_empty(target)
     migrations.upgrade(target)
 
@@ -122,43 +122,43 @@ def is_same(source: peewee.Database, target: peewee.Database) -> bool:
 
 
 def require_empty(target: peewee.Database) -> None:
-    """Raise `Refused` where a table of ours holds a row."""
+    """Raise `CopyError` where a table of ours holds a row."""
     there = target.get_tables()
     for model in MODELS:
-        if table_of(model) in there and model.select().bind(target).exists():
-            raise Refused(f"The new database is not empty: {table_of(model)} has rows")
+        if table_name(model) in there and model.select().bind(target).exists():
+            raise CopyError(f"The new database is not empty: {table_name(model)} has rows")
 
 
-def copy_rows(source: peewee.Database, target: peewee.Database, passed: Callable[[int], Any]) -> list[Moved]:
+def copy_rows(source: peewee.Database, target: peewee.Database, passed: Callable[[int], Any]) -> list[TableCopy]:
     """Copy all rows in one transaction, read them back, and return what was moved, by table.
 
     To be called within `snapshot(source)`, after `prepare`. `passed` is told how many rows were passed by, each of them
-    twice: when it is copied, and when it is read back. Raises `Refused` where the target got rows meanwhile, or reads
+    twice: when it is copied, and when it is read back. Raises `CopyError` where the target got rows meanwhile, or reads
     back others than it was given; whatever is raised, the target then has none.
     """
-    with driver_errors_told(), target.atomic():
-        hold(target)
+    with wrap_driver_errors(), target.atomic():
+        lock_tables(target)
         indexes = drop_indexes(target)
         moved = []
         for model in MODELS:
-            reading = Reading(source, model, passed)
-            write(target, model, reading)
+            reading = TableReader(source, model, passed)
+            insert_rows(target, model, reading)
             moved.append(reading.moved())
         for statement in indexes:  # faster than to keep them up to date with each row
             target.execute_sql(statement)
         for kind, given in zip(MODELS, moved, strict=True):
-            reading = Reading(target, kind, passed)
+            reading = TableReader(target, kind, passed)
             for _ in reading:
                 pass
             if reading.moved() != given:
-                raise Refused(f"{given.table} reads back other rows than it was given")
+                raise CopyError(f"{given.table} reads back other rows than it was given")
             if issubclass(kind, Model):
                 set_last_id(target, given.table, last_id(source, given.table))
     return moved
 
 
 @contextmanager
-def driver_errors_told() -> Iterator[None]:
+def wrap_driver_errors() -> Iterator[None]:
     """Turn what the drivers raise where peewee does not stand between into peewee's `DatabaseError`."""
     try:
         yield
@@ -166,7 +166,7 @@ def driver_errors_told() -> Iterator[None]:
         raise peewee.DatabaseError(*error.args) from error
 
 
-class Reading:
+class TableReader:
     """The rows of a table in the order of the primary key, in chunks. They are counted and summed up as they pass."""
 
     def __init__(self, database: peewee.Database, model: type[peewee.Model], passed: Callable[[int], Any]) -> None:
@@ -177,17 +177,17 @@ class Reading:
         self.sum = hashlib.sha256()
 
     def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
-        with closing(cursor_of(self.database)) as cursor:
+        with closing(server_side_cursor(self.database)) as cursor:
             cursor.execute(query(self.database, self.model))
-            while rows := cursor.fetchmany(CHUNK):
+            while rows := cursor.fetchmany(BATCH_SIZE):
                 self.rows += len(rows)
                 self.sum.update(orjson.dumps(rows, default=bytes.hex)[1:-1] + b",")
                 yield rows
                 self.passed(len(rows))
 
-    def moved(self) -> Moved:
+    def moved(self) -> TableCopy:
         """What has passed."""
-        return Moved(table_of(self.model), self.rows, self.sum.hexdigest())
+        return TableCopy(table_name(self.model), self.rows, self.sum.hexdigest())
 
 
 def query(database: peewee.Database, model: type[peewee.Model]) -> str:
@@ -196,15 +196,15 @@ def query(database: peewee.Database, model: type[peewee.Model]) -> str:
     if isinstance(database, peewee.SqliteDatabase):
         columns, order = (f'"{field.column_name}"' for field in model._meta.sorted_fields), ""
     else:
-        columns = (plain(field) for field in model._meta.sorted_fields)
+        columns = (select_as_sqlite(field) for field in model._meta.sorted_fields)
         order = ' COLLATE "C"' if isinstance(key, peewee.TextField) else ""
-    return f'SELECT {", ".join(columns)} FROM "{table_of(model)}" ORDER BY "{key.column_name}"{order}'  # noqa: S608
+    return f'SELECT {", ".join(columns)} FROM "{table_name(model)}" ORDER BY "{key.column_name}"{order}'  # noqa: S608
 
 
-def plain(field: peewee.Field) -> str:
+def select_as_sqlite(field: peewee.Field) -> str:
     """Reads a column of PostgreSQL as SQLite keeps it."""
     match field:
-        case MomentField():
+        case UtcDateTimeField():
             return f"to_char(\"{field.column_name}\", 'YYYY-MM-DD HH24:MI:SS.US')"
         case peewee.BooleanField():
             return f'"{field.column_name}"::int'
@@ -212,10 +212,10 @@ def plain(field: peewee.Field) -> str:
             return f'"{field.column_name}"'
 
 
-def write(target: peewee.Database, model: type[peewee.Model], chunks: Rows) -> None:
+def insert_rows(target: peewee.Database, model: type[peewee.Model], chunks: Rows) -> None:
     """Insert these rows of a table."""
     columns = [f'"{field.column_name}"' for field in model._meta.sorted_fields]
-    into = f'"{table_of(model)}" ({", ".join(columns)})'
+    into = f'"{table_name(model)}" ({", ".join(columns)})'
     if isinstance(target, peewee.SqliteDatabase):
         insert = f"INSERT INTO {into} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         for rows in chunks:
@@ -227,23 +227,23 @@ def write(target: peewee.Database, model: type[peewee.Model], chunks: Rows) -> N
                 copy.write_row(row)
 
 
-def table_of(model: type[peewee.Model]) -> str:
+def table_name(model: type[peewee.Model]) -> str:
     """The name of its table."""
     return model._meta.table_name
 
 
-def cursor_of(database: peewee.Database) -> Any:
+def server_side_cursor(database: peewee.Database) -> Any:
     """A cursor that keeps few rows in memory, however many it reads."""
     if isinstance(database, peewee.SqliteDatabase):
         return database.connection().cursor()
     return database.connection().cursor(name=f"rows_{secrets.token_hex(4)}", binary=True)
 
 
-def hold(target: peewee.Database) -> None:
-    """Keep others out of our tables until the end of the transaction. Raises `Refused` where they hold rows."""
+def lock_tables(target: peewee.Database) -> None:
+    """Keep others out of our tables until the end of the transaction. Raises `CopyError` where they hold rows."""
     if not isinstance(target, peewee.SqliteDatabase):  # there, the transaction has begun by this
-        target.execute_sql(f"LOCK TABLE {', '.join(table_of(model) for model in MODELS)} IN ACCESS EXCLUSIVE MODE")
-        wait_for_ever(target)
+        target.execute_sql(f"LOCK TABLE {', '.join(table_name(model) for model in MODELS)} IN ACCESS EXCLUSIVE MODE")
+        disable_timeouts(target)
     require_empty(target)
 
 
@@ -262,7 +262,7 @@ def drop_indexes(target: peewee.Database) -> list[str]:
             "SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = %s"
             " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = format('%%I', indexname)::regclass)"
         )
-    indexes = [index for model in MODELS for index in target.execute_sql(found, (table_of(model),)).fetchall()]
+    indexes = [index for model in MODELS for index in target.execute_sql(found, (table_name(model),)).fetchall()]
     for kind, name, _ in indexes:
         target.execute_sql(f'DROP {kind} "{name}"')
     statements = [statement for _, _, statement in indexes]

@@ -6,12 +6,12 @@ from typing import Any
 
 import peewee
 
-from .base import KeyField, Model, MomentField, kept, now
-from .db.statements import Placeholder, prepared
-from .errors import NotFound, Stale
+from .base import CaseFoldedField, Model, UtcDateTimeField, column_values, utc_now
+from .db.statements import BindParam, cached_statement
+from .errors import NotFound, VersionConflict
 from .user import User
 
-TEXTS = ("name", "owner", "breed")
+TEXT_FIELDS = ("name", "owner", "breed")
 
 
 class Dog(Model):
@@ -21,13 +21,13 @@ class Dog(Model):
     """
 
     name = peewee.CharField(max_length=80)
-    name_key = KeyField()
+    name_key = CaseFoldedField()
     owner = peewee.CharField(max_length=80)
-    owner_key = KeyField()
+    owner_key = CaseFoldedField()
     breed = peewee.CharField(max_length=80)
-    breed_key = KeyField()
+    breed_key = CaseFoldedField()
     version = peewee.IntegerField(default=1)
-    created_at = MomentField(default=now)
+    created_at = UtcDateTimeField(default=utc_now)
     user_id: int
     user = peewee.ForeignKeyField(User, on_delete="CASCADE", index=False)
 
@@ -48,59 +48,62 @@ class Dog(Model):
         return f"{self.id}-{self.version}"
 
     @classmethod
-    def add(cls, user: User, name: str, breed: str, owner: str) -> Dog:
+    def create_for(cls, user: User, name: str, breed: str, owner: str) -> Dog:
         """Insert a dog of this user."""
-        return cls.create(user=user, **with_keys({"name": name, "breed": breed, "owner": owner}))
+        return cls.create(user=user, **with_folded_columns({"name": name, "breed": breed, "owner": owner}))
 
-    def change(self, fields: dict[str, str], version: int | None = None) -> Dog:
+    def update_fields(self, fields: dict[str, str], version: int | None = None) -> Dog:
         """Change these texts, and return the row as it then stands.
 
-        Raises `Stale` where `version` is given and no longer that of the row, and `NotFound` where the row is gone.
+        Raises `VersionConflict` where `version` is given and no longer that of the row, and `NotFound` where the row is
+        gone.
         """
         if not fields:
             return self
-        return written(changed(**{**with_keys(fields), **seen(self, version)}), version)
+        return one_row_or_raise(
+            update_returning(**{**with_folded_columns(fields), **version_params(self, version)}), version
+        )
 
-    def erase(self, version: int | None = None) -> Dog:
+    def delete_row(self, version: int | None = None) -> Dog:
         """Delete the row and return it as it stood. Raises as `change` does."""
-        return written(erased(**seen(self, version)), version)
+        return one_row_or_raise(delete_returning(**version_params(self, version)), version)
 
 
-@prepared
-def changed(seen_id: Any, seen_version: Any = None, **texts: Placeholder) -> peewee.Query:
+@cached_statement
+def update_returning(seen_id: Any, seen_version: Any = None, **texts: BindParam) -> peewee.Query:
     """Change a dog, and return it."""
-    changes = {**kept(Dog, texts), Dog.version: Dog.version + 1}
-    return Dog.update(changes).where(*is_as_seen(seen_id, seen_version)).returning(Dog)
+    changes = {**column_values(Dog, texts), Dog.version: Dog.version + 1}
+    return Dog.update(changes).where(*version_conditions(seen_id, seen_version)).returning(Dog)
 
 
-@prepared
-def erased(seen_id: Any, seen_version: Any = None) -> peewee.Query:
+@cached_statement
+def delete_returning(seen_id: Any, seen_version: Any = None) -> peewee.Query:
     """Delete a dog, and return it."""
-    return Dog.delete().where(*is_as_seen(seen_id, seen_version)).returning(Dog)
+    return Dog.delete().where(*version_conditions(seen_id, seen_version)).returning(Dog)
 
 
-def is_as_seen(seen_id: Any, seen_version: Any) -> list[Any]:
+def version_conditions(seen_id: Any, seen_version: Any) -> list[Any]:
     """The conditions that it is this dog, and in this version where one is given."""
     return [Dog.id == seen_id] + ([] if seen_version is None else [Dog.version == seen_version])
 
 
-def seen(dog: Dog, version: int | None) -> dict[str, int]:
+def version_params(dog: Dog, version: int | None) -> dict[str, int]:
     """The dog that a write is for, in the version that it must have, where one is given."""
     return {"seen_id": dog.id} | ({} if version is None else {"seen_version": version})
 
 
-def written(rows: list[Any], version: int | None) -> Dog:
+def one_row_or_raise(rows: list[Any], version: int | None) -> Dog:
     """The row that one statement has written, so that no other write came between look and deed.
 
-    Where the version is given and the row is gone, it has been changed too: `Stale`.
+    Where the version is given and the row is gone, it has been changed too: `VersionConflict`.
     """
     for row in rows:
-        return Dog.of(row)
+        return Dog.from_row(row)
     if version is not None:
-        raise Stale("This dog has been changed since you read it")
+        raise VersionConflict("This dog has been changed since you read it")
     raise NotFound("There is no dog with this id")
 
 
-def with_keys(fields: dict[str, str]) -> dict[str, str]:
+def with_folded_columns(fields: dict[str, str]) -> dict[str, str]:
     """These texts, each with the column it is found by."""
-    return fields | {f"{name}_key": fields[name] for name in TEXTS if name in fields}
+    return fields | {f"{name}_key": fields[name] for name in TEXT_FIELDS if name in fields}

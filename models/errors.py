@@ -20,11 +20,11 @@ class Conflict(Exception):
         self.fields = {field: [message] for field, message in fields.items()}
 
 
-class Ended(Exception):
+class SessionExpired(Exception):
     """The session or the account that this was to be done for has just ended."""
 
 
-class Stale(Exception):
+class VersionConflict(Exception):
     """The row has changed since the caller read it."""
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import peewee
 
-from .base import MomentField, now
+from .base import UtcDateTimeField, utc_now
 from .db.connection import database
 
 
@@ -15,7 +15,7 @@ class RateLimit(peewee.Model):
 
     key = peewee.TextField(primary_key=True)
     count = peewee.IntegerField()
-    expires_at = MomentField(index=True)
+    expires_at = UtcDateTimeField(index=True)
 
     class Meta:
         database = database
@@ -27,7 +27,7 @@ class RateLimit(peewee.Model):
 
         Counting is one statement, so that counts from other threads, processes and machines are never lost.
         """
-        moment = now()
+        moment = utc_now()
         cls.delete().where(cls.expires_at <= moment).execute()
         query = (
             cls.insert(key=key, count=amount, expires_at=moment + timedelta(seconds=seconds))
@@ -40,10 +40,10 @@ class RateLimit(peewee.Model):
     @classmethod
     def current(cls, key: str) -> RateLimit | None:
         """The counter of a window that has not ended."""
-        return cls.get_or_none(cls.key == key, cls.expires_at > now())
+        return cls.get_or_none(cls.key == key, cls.expires_at > utc_now())
 
     @classmethod
-    def forget(cls, key: str | None = None) -> int:
+    def delete_counters(cls, key: str | None = None) -> int:
         """Delete one counter, or all, and return how many there were."""
         query = cls.delete()
         return (query.where(cls.key == key) if key is not None else query).execute()

@@ -9,18 +9,18 @@ from typing import Any
 
 import peewee
 
-from .base import Model, MomentField, now
-from .db.connection import atomic
-from .db.statements import prepared
+from .base import Model, UtcDateTimeField, utc_now
+from .db.connection import transactional
+from .db.statements import cached_statement
 from .user import User
 
-REMEMBERED = timedelta(days=30)
-IDLE = timedelta(hours=24)
+REMEMBER_DURATION = timedelta(days=30)
+IDLE_TIMEOUT = timedelta(hours=24)
 # How old the note of the last use may grow.
 TOUCH_INTERVAL = timedelta(minutes=5)
 
 
-def hash_of(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     """What is stored of a key. The key is 256 random bits, so a fast hash is enough (OWASP, Session Management)."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
@@ -31,9 +31,9 @@ class Session(Model):
     key_hash = peewee.BlobField(unique=True)
     user = peewee.ForeignKeyField(User, on_delete="CASCADE")
     remember = peewee.BooleanField()
-    created_at = MomentField(default=now)
-    used_at = MomentField(default=now)
-    expires_at = MomentField(index=True)
+    created_at = UtcDateTimeField(default=utc_now)
+    used_at = UtcDateTimeField(default=utc_now)
+    expires_at = UtcDateTimeField(index=True)
 
     key: str | None = None
 
@@ -41,44 +41,44 @@ class Session(Model):
         table_name = "sessions"
 
     @classmethod
-    @atomic
-    def open(cls, user: User, remember: bool = False, instead_of: str | None = None) -> Session:
+    @transactional
+    def start(cls, user: User, remember: bool = False, instead_of: str | None = None) -> Session:
         """Start a session of a user, and end the one with the key `instead_of`.
 
-        Raises `Ended` where the account has just been deleted or its password changed.
+        Raises `SessionExpired` where the account has just been deleted or its password changed.
         """
         if instead_of:
-            cls.end(instead_of)
+            cls.revoke(instead_of)
         key = secrets.token_urlsafe(32)
-        started = now()
-        user.locked()
+        started = utc_now()
+        user.lock_for_update()
         cls.delete().where(cls.expires_at <= started).execute()
         session = cls.create(
-            key_hash=hash_of(key),
+            key_hash=hash_key(key),
             user=user,
             remember=remember,
             created_at=started,
             used_at=started,
-            expires_at=started + (REMEMBERED if remember else IDLE + TOUCH_INTERVAL),
+            expires_at=started + (REMEMBER_DURATION if remember else IDLE_TIMEOUT + TOUCH_INTERVAL),
         )
         session.key = key
         user.session = session
         return session
 
     @classmethod
-    @atomic
+    @transactional
     def register(cls, instead_of: str | None = None, **fields: Any) -> User:
         """Insert an account and start its first session: both or neither. As `User.register` and `open`."""
         user = User.register(**fields)
-        cls.open(user, instead_of=instead_of)
+        cls.start(user, instead_of=instead_of)
         return user
 
     @classmethod
-    def with_key(cls, key: str) -> Session | None:
+    def find_active(cls, key: str) -> Session | None:
         """The live session with this key, with its user, by one query; its use is noted."""
-        for row in alive(key_hash=hash_of(key), moment=now()):
-            session = cls.of(row[:OWN_COLUMNS])
-            session.user = User.of(row[OWN_COLUMNS:])
+        for row in select_active_session(key_hash=hash_key(key), moment=utc_now()):
+            session = cls.from_row(row[:SESSION_COLUMN_COUNT])
+            session.user = User.from_row(row[SESSION_COLUMN_COUNT:])
             session.user.session = session
             session.touch()
             return session
@@ -86,30 +86,30 @@ class Session(Model):
 
     def touch(self) -> None:
         """Note that it is in use, at most once in `TOUCH_INTERVAL`, so that most reads write nothing."""
-        moment = now()
+        moment = utc_now()
         if moment - self.used_at < TOUCH_INTERVAL:
             return
         self.used_at = moment
         if not self.remember:
-            self.expires_at = moment + IDLE + TOUCH_INTERVAL
+            self.expires_at = moment + IDLE_TIMEOUT + TOUCH_INTERVAL
         Session.update(used_at=self.used_at, expires_at=self.expires_at).where(Session.id == self.id).execute()
 
     @classmethod
-    def end(cls, key: str) -> None:
+    def revoke(cls, key: str) -> None:
         """End the session with this key, where there is one, here and everywhere."""
-        cls.delete().where(cls.key_hash == hash_of(key)).execute()
+        cls.delete().where(cls.key_hash == hash_key(key)).execute()
 
-    @atomic
+    @transactional
     def change_password(self, password_hash: str) -> None:
-        """Set the user's password and end every other session of that user. Raises `Ended`."""
-        self.user.locked().change(password_hash=password_hash)
+        """Set the user's password and end every other session of that user. Raises `SessionExpired`."""
+        self.user.lock_for_update().update_account(password_hash=password_hash)
         Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
 
 
-OWN_COLUMNS = len(Session._meta.sorted_fields)
+SESSION_COLUMN_COUNT = len(Session._meta.sorted_fields)
 
 
-@prepared
-def alive(key_hash: Any, moment: Any) -> peewee.Query:
+@cached_statement
+def select_active_session(key_hash: Any, moment: Any) -> peewee.Query:
     """The session with this key, if it has not ended, and its user."""
     return Session.select(Session, User).join(User).where(Session.key_hash == key_hash, Session.expires_at > moment)

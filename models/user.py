@@ -10,12 +10,12 @@ from typing import Any
 import peewee
 from flask_login import UserMixin
 
-from .base import Model, MomentField, now
-from .casefold import fold
-from .db.connection import atomic, database
-from .errors import Conflict, Ended
+from .base import Model, UtcDateTimeField, utc_now
+from .casefold import casefold_nfc
+from .db.connection import database, transactional
+from .errors import Conflict, SessionExpired
 
-TAKEN = {
+CONFLICT_MESSAGES = {
     "username": "A user with that name already exists",
     "email": "A user with that email already exists",
 }
@@ -54,7 +54,7 @@ class User(Model, UserMixin):
     image_height = peewee.SmallIntegerField()
     image_has_double = peewee.BooleanField()
     image_is_default = peewee.BooleanField()
-    created_at = MomentField(default=now)
+    created_at = UtcDateTimeField(default=utc_now)
 
     session: Any = None
 
@@ -73,24 +73,24 @@ class User(Model, UserMixin):
         return Picture(self.image, self.image_width, self.image_height, self.image_has_double, self.image_is_default)
 
     @classmethod
-    @atomic
+    @transactional
     def register(cls, username: str, email: str, password_hash: str, picture: Picture) -> User:
         """Insert an account. Raises `Conflict` where the name or the address is taken."""
-        with unique(username, email):
+        with translate_unique_violation(username, email):
             return cls.create(
                 username=username,
-                username_key=fold(username),
+                username_key=casefold_nfc(username),
                 email=email,
                 password_hash=password_hash,
-                **columns_of(picture),
+                **picture_columns(picture),
             )
 
     @classmethod
-    def named(cls, username: str | None = None, email: str | None = None) -> User | None:
+    def find_by_login(cls, username: str | None = None, email: str | None = None) -> User | None:
         """The account with this name, or address, or (where both are given) with both."""
         wanted = []
         if username is not None:
-            wanted.append(cls.username_key == fold(username))
+            wanted.append(cls.username_key == casefold_nfc(username))
         if email is not None:
             wanted.append(cls.email == email)
         return cls.get_or_none(*wanted) if wanted else None
@@ -104,50 +104,50 @@ class User(Model, UserMixin):
                 yield from user.picture.files
             last = users[-1].id
 
-    @atomic
-    def change(self, picture: Picture | None = None, redrawn: bool = False, **fields: Any) -> Picture | None:
+    @transactional
+    def update_account(self, picture: Picture | None = None, redrawn: bool = False, **fields: Any) -> Picture | None:
         """Change the given fields and the picture, and return the picture whose files are of no more use.
 
         A `redrawn` picture takes the place of a default one only: an upload that came meanwhile stays.
-        Raises `Conflict` where a new name or address is taken, and `Ended` as `locked` does.
+        Raises `Conflict` where a new name or address is taken, and `SessionExpired` as `lock_for_update` does.
         """
         if "username" in fields:
-            fields["username_key"] = fold(fields["username"])
-        with unique(fields.get("username"), fields.get("email"), self):
-            now_stored = self.locked()
+            fields["username_key"] = casefold_nfc(fields["username"])
+        with translate_unique_violation(fields.get("username"), fields.get("email"), self):
+            now_stored = self.lock_for_update()
             useless = now_stored.picture if picture else None
             if picture and redrawn and not now_stored.image_is_default:
                 useless = picture
             elif picture:
-                fields |= columns_of(picture)
+                fields |= picture_columns(picture)
             if fields:
                 User.update(**fields).where(User.id == self.id).execute()
         self.__data__.update(now_stored.__data__ | fields)
         return useless
 
-    @atomic
-    def erase(self) -> Picture:
-        """Delete the account with its dogs and sessions, and return its picture. Raises `Ended`."""
-        before = self.locked()
+    @transactional
+    def delete_account(self) -> Picture:
+        """Delete the account with its dogs and sessions, and return its picture. Raises `SessionExpired`."""
+        before = self.lock_for_update()
         before.delete_instance()
         return before.picture
 
-    def locked(self) -> User:
+    def lock_for_update(self) -> User:
         """This account as it stands, held still until the end of the transaction.
 
-        Raises `Ended` where it has been deleted, or given another password, since it was read: the password was checked
-        some time ago, and nothing that an old one began may outlive its change.
+        Raises `SessionExpired` where it has been deleted, or given another password, since it was read: the password
+        was checked some time ago, and nothing that an old one began may outlive its change.
         """
         query = User.select().where(User.id == self.id)
         if database.for_update:
             query = query.for_update()
         user = query.first()
         if user is None or user.password_hash != self.password_hash:
-            raise Ended("This account has just been deleted, or its password changed")
+            raise SessionExpired("This account has just been deleted, or its password changed")
         return user
 
 
-def columns_of(picture: Picture) -> dict[str, Any]:
+def picture_columns(picture: Picture) -> dict[str, Any]:
     """The columns that a picture is kept in."""
     return {
         "image": picture.image,
@@ -159,7 +159,7 @@ def columns_of(picture: Picture) -> dict[str, Any]:
 
 
 @contextmanager
-def unique(username: str | None, email: str | None, user: User | None = None) -> Iterator[None]:
+def translate_unique_violation(username: str | None, email: str | None, user: User | None = None) -> Iterator[None]:
     """Part of a transaction, which turns the database's refusal of a duplicate into `Conflict`."""
     try:
         with database.atomic():
@@ -167,10 +167,10 @@ def unique(username: str | None, email: str | None, user: User | None = None) ->
     except peewee.IntegrityError as error:
         others = User.id != (user.id if user else 0)
         taken = []
-        if username and User.select().where(others, User.username_key == fold(username)).exists():
+        if username and User.select().where(others, User.username_key == casefold_nfc(username)).exists():
             taken.append("username")
         if email and User.select().where(others, User.email == email).exists():
             taken.append("email")
         if not taken:  # pragma: no cover - the holder of the name was deleted within these microseconds
             raise
-        raise Conflict({field: TAKEN[field] for field in taken}) from error
+        raise Conflict({field: CONFLICT_MESSAGES[field] for field in taken}) from error

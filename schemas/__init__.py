@@ -1,24 +1,37 @@
 """What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
 
-from .dog import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
-from .fields import Around
-from .serializer import dump_of
-from .system import HealthSchema, NothingSchema, ReadinessSchema
+from .dog import SORT_NAMES, DogInputSchema, DogQuerySchema, DogSchema, UpdateDogSchema
+from .fields import SchemaContext
+from .serializer import compile_dump
+from .system import EmptySchema, HealthSchema, ReadinessSchema
 from .user import (
+    ChangePasswordSchema,
+    ConfirmPasswordSchema,
     LoginSchema,
-    NewPasswordSchema,
-    OwnUserSchema,
-    PasswordSchema,
     PictureUploadSchema,
-    ProfileChangeSchema,
+    PrivateUserSchema,
+    PublicUserSchema,
     RegisterSchema,
-    UserSchema,
+    UpdateProfileSchema,
 )
 
 __all__ = [
     "SORT_NAMES",
-    "Around", "DogChangeSchema", "DogQuerySchema", "DogSchema", "HealthSchema", "LoginSchema", "NewDogSchema",
-    "NewPasswordSchema", "NothingSchema", "OwnUserSchema",
-    "PasswordSchema", "PictureUploadSchema", "ProfileChangeSchema", "ReadinessSchema", "RegisterSchema",
-    "UserSchema", "dump_of",
+    "ChangePasswordSchema",
+    "ConfirmPasswordSchema",
+    "DogInputSchema",
+    "DogQuerySchema",
+    "DogSchema",
+    "EmptySchema",
+    "HealthSchema",
+    "LoginSchema",
+    "PictureUploadSchema",
+    "PrivateUserSchema",
+    "PublicUserSchema",
+    "ReadinessSchema",
+    "RegisterSchema",
+    "SchemaContext",
+    "UpdateDogSchema",
+    "UpdateProfileSchema",
+    "compile_dump",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from .fields import Flag, Id, Moment, Text, Whole
+from .fields import RecordId, SingleLineString, StrictBoolean, StrictInteger, UtcDateTime
 
 SORT_NAMES = ("id", "name", "breed", "owner", "created_at")
 # For the API's description.
@@ -16,30 +16,30 @@ class DogSchema(Schema):
     name = fields.String(metadata=NAME)
     owner = fields.String(metadata=OWNER)
     breed = fields.String(metadata=BREED)
-    created_at = Moment()
+    created_at = UtcDateTime()
     user_id = fields.Integer()
 
 
-class NewDogSchema(Schema):
+class DogInputSchema(Schema):
     """A whole dog. Without `owner`, its owner is who creates it."""
 
-    name = Text(1, 80, required=True, metadata=NAME)
-    breed = Text(1, 80, required=True, metadata=BREED)
-    owner = Text(1, 80, metadata=OWNER)
+    name = SingleLineString(1, 80, required=True, metadata=NAME)
+    breed = SingleLineString(1, 80, required=True, metadata=BREED)
+    owner = SingleLineString(1, 80, metadata=OWNER)
 
 
-class DogChangeSchema(Schema):
+class UpdateDogSchema(Schema):
     """Some fields of a dog."""
 
-    name = Text(1, 80, metadata=NAME)
-    breed = Text(1, 80, metadata=BREED)
-    owner = Text(1, 80, metadata=OWNER)
+    name = SingleLineString(1, 80, metadata=NAME)
+    breed = SingleLineString(1, 80, metadata=BREED)
+    owner = SingleLineString(1, 80, metadata=OWNER)
 
 
 class DogQuerySchema(Schema):
     """Which dogs, in which order, which page."""
 
-    limit = Whole(
+    limit = StrictInteger(
         load_default=50,
         validate=validate.Range(1, 100, error="Ask for 1 to 100."),
         metadata={"description": "How many dogs a page holds."},
@@ -54,9 +54,9 @@ class DogQuerySchema(Schema):
         ),
         metadata={"description": "The order; with `-` backwards."},
     )
-    name = Text(0, 80, metadata={"description": "Dogs of this name, in upper or lower case."})
-    owner = Text(0, 80, metadata={"description": "Dogs of this owner, in upper or lower case."})
-    breed = Text(0, 80, metadata={"description": "Dogs of this breed, in upper or lower case."})
-    q = Text(0, 80, metadata={"description": "Dogs with this in their name, owner or breed."})
-    mine = Flag(load_default=False, metadata={"description": "Only dogs that you have added; log in first."})
-    user_id = Id(metadata={"description": "Dogs that this user has added."})
+    name = SingleLineString(0, 80, metadata={"description": "Dogs of this name, in upper or lower case."})
+    owner = SingleLineString(0, 80, metadata={"description": "Dogs of this owner, in upper or lower case."})
+    breed = SingleLineString(0, 80, metadata={"description": "Dogs of this breed, in upper or lower case."})
+    q = SingleLineString(0, 80, metadata={"description": "Dogs with this in their name, owner or breed."})
+    mine = StrictBoolean(load_default=False, metadata={"description": "Only dogs that you have added; log in first."})
+    user_id = RecordId(metadata={"description": "Dogs that this user has added."})

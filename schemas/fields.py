@@ -23,49 +23,49 @@ BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 MAX_ID = 2**63 - 1
 
 # What a schema is told of its surroundings, by whoever loads or dumps it within `with Around({...})`.
-Around = Context[dict[str, Any]]
+SchemaContext = Context[dict[str, Any]]
 
 
-def line_without(refused: str, is_visible: bool = True) -> str:
+def single_line_pattern(refused: str, is_visible: bool = True) -> str:
     """The pattern, for the API's description, of a trimmed text without these characters."""
     return f"^[^{refused}]*[^{refused}{SPACE}][^{refused}]*$" if is_visible else f"^[^{refused}]*$"
 
 
-def describe(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+def with_metadata(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
     """These arguments of a field, with keywords of JSON Schema for the API's description."""
     return {**kwargs, "metadata": {**keywords, **kwargs.get("metadata", {})}}
 
 
-def refuse_control_characters(text: str) -> None:
+def validate_no_control_characters(text: str) -> None:
     """Raise `ValidationError` where a text holds a control character, a line break, or half a surrogate pair."""
     if re.search(rf"[{CONTROL}\ud800-\udfff]", text):
         raise ValidationError("Take out the control characters and line breaks.")
 
 
-class Text(fields.String):
+class SingleLineString(fields.String):
     """A text in one line, trimmed, of `low` to `high` characters."""
 
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
         length = validate.Length(low, high, error=f"Use {low} to {high} characters.")
-        described = describe(kwargs, pattern=line_without(CONTROL, is_visible=low > 0))
-        super().__init__(validate=[length, refuse_control_characters], **described)
+        described = with_metadata(kwargs, pattern=single_line_pattern(CONTROL, is_visible=low > 0))
+        super().__init__(validate=[length, validate_no_control_characters], **described)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, *args, **kwargs).strip()
 
 
-class Username(Text):
+class Username(SingleLineString):
     """A name to log in with: 1 to 40 characters after NFKC and trimming, kept in the case it was typed in."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(1, 40, **describe(kwargs, pattern=line_without(CONTROL + BIDIRECTIONAL)))
-        self.validators.append(self.refuse_bidirectional)
+        super().__init__(1, 40, **with_metadata(kwargs, pattern=single_line_pattern(CONTROL + BIDIRECTIONAL)))
+        self.validators.append(self.validate_no_bidirectional_controls)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return unicodedata.normalize("NFKC", super()._deserialize(value, *args, **kwargs)).strip()
 
     @staticmethod
-    def refuse_bidirectional(text: str) -> None:
+    def validate_no_bidirectional_controls(text: str) -> None:
         """Raise `ValidationError` where the name holds a mark that turns the direction of the text."""
         if re.search(f"[{BIDIRECTIONAL}]", text):
             raise ValidationError("Take out the marks that change the direction of the text.")
@@ -75,7 +75,7 @@ class Email(fields.String):
     """An address that could exist (RFC 5321, RFC 6531), in lower case, of at most 254 characters."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**describe(kwargs, format="email"))
+        super().__init__(**with_metadata(kwargs, format="email"))
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs).strip()
@@ -95,36 +95,38 @@ class Password(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(8, 256, error="Use 8 to 256 characters.")
-        super().__init__(validate=length, load_only=True, **describe(kwargs, format="password"))
+        super().__init__(validate=length, load_only=True, **with_metadata(kwargs, format="password"))
 
 
-class KnownPassword(fields.String):
+class CurrentPassword(fields.String):
     """A password to compare with the stored one: of any length that a stored one can have."""
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(1, 256, error="Use 1 to 256 characters.")
-        super().__init__(validate=length, load_only=True, **describe({"required": True, **kwargs}, format="password"))
+        super().__init__(
+            validate=length, load_only=True, **with_metadata({"required": True, **kwargs}, format="password")
+        )
 
 
-class Upload(fields.Field):
-    """A picture, as a file of a multipart form. Load it within `Around({"render": ...})`.
+class ImageUpload(fields.Field):
+    """A picture, as a file of a multipart form. Load it within `SchemaContext({"render": ...})`.
 
     `render` makes of its stream what the field gives, or raises `ValueError` with what is wrong with it.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**describe(kwargs, type="string", format="binary"))
+        super().__init__(**with_metadata(kwargs, type="string", format="binary"))
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(value, "stream"):
             raise ValidationError("Send a picture here, as a file of a multipart form.")
         try:
-            return Around.get()["render"](value.stream)
+            return SchemaContext.get()["render"](value.stream)
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
 
-class Whole(fields.Integer):
+class StrictInteger(fields.Integer):
     """A whole number, in plain digits."""
 
     def _validated(self, value: Any) -> int:
@@ -134,7 +136,7 @@ class Whole(fields.Integer):
         return super()._validated(value)
 
 
-class Id(Whole):
+class RecordId(StrictInteger):
     """An id to look for. A number that no database holds becomes 0, the id of nothing."""
 
     def _validated(self, value: Any) -> int:
@@ -142,7 +144,7 @@ class Id(Whole):
         return number if 0 <= number <= MAX_ID else 0
 
 
-class Flag(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """True or false. A form and a query have words for it: `on` is what a browser sends for a ticked box."""
 
     truthy = {"true", "on"}
@@ -155,11 +157,11 @@ class Flag(fields.Boolean):
         return value if isinstance(value, bool) else super()._deserialize(value, *args, **kwargs)
 
 
-class Moment(fields.Field):
+class UtcDateTime(fields.Field):
     """A moment in UTC, as RFC 3339 writes it."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**describe(kwargs, type="string", format="date-time"))
+        super().__init__(**with_metadata(kwargs, type="string", format="date-time"))
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
         moment = value if value.tzinfo is UTC else value.astimezone(UTC)

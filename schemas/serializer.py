@@ -14,15 +14,19 @@ from typing import Any
 from marshmallow import Schema, fields, missing
 
 # What these kinds of fields give of a value of this very type is the value.
-PLAIN: dict[type[fields.Field[Any]], type] = {fields.Integer: int, fields.String: str, fields.Boolean: bool}
+PASSTHROUGH_FIELDS: dict[type[fields.Field[Any]], type] = {
+    fields.Integer: int,
+    fields.String: str,
+    fields.Boolean: bool,
+}
 
 # How many combinations of types each function remembers to be as expected, or not.
-TYPES = 100
+TYPE_CACHE_SIZE = 100
 
 Dump = Callable[[Any], Any]
 
 
-def dump_of(schema: Schema) -> Dump:
+def compile_dump(schema: Schema) -> Dump:
     """A function from a row to what the schema's `dump` gives of it, many times as fast.
 
     A row that keeps its values by keys, as a dict does, and one with a value of another type than its field expects, or
@@ -32,18 +36,20 @@ def dump_of(schema: Schema) -> Dump:
     outgoing = list(schema.dump_fields.items())
     attributes = [name if field.attribute is None else field.attribute for name, field in outgoing]
     has_hooks = any(schema._hooks[hook] for hook in ("pre_dump", "post_dump"))
-    has_own_way = schema.many or any(is_changed(schema, Schema, name) for name in ("dump", "get_attribute"))
-    if has_hooks or has_own_way or not all(takes_attribute(field) for _, field in outgoing):
+    has_own_way = schema.many or any(is_overridden(schema, Schema, name) for name in ("dump", "get_attribute"))
+    if has_hooks or has_own_way or not all(reads_plain_attribute(field) for _, field in outgoing):
         return schema.dump
     # `attrgetter` follows a dot in its own way, and gives a tuple of two and more.
     if len(outgoing) < 2 or any("." in attribute for attribute in attributes):
         return schema.dump
     keys = [name if field.data_key is None else field.data_key for name, field in outgoing]
     values_of = attrgetter(*attributes)
-    expected = [PLAIN[type(field)] if is_plain(field) else None for _, field in outgoing]
-    others = [(place, name, serializer(field)) for place, (name, field) in enumerate(outgoing) if not is_plain(field)]
+    expected = [PASSTHROUGH_FIELDS[type(field)] if is_passthrough(field) else None for _, field in outgoing]
+    others = [
+        (place, name, serializer(field)) for place, (name, field) in enumerate(outgoing) if not is_passthrough(field)
+    ]
 
-    @lru_cache(TYPES)
+    @lru_cache(TYPE_CACHE_SIZE)
     def are_expected(*types: type) -> bool:
         return type(missing) not in types and all(
             wanted in (None, found) for wanted, found in zip(expected, types, strict=True)
@@ -67,26 +73,26 @@ def dump_of(schema: Schema) -> Dump:
     return dump
 
 
-def is_changed(thing: Any, kind: type, name: str) -> bool:
+def is_overridden(thing: Any, kind: type, name: str) -> bool:
     """Whether this thing has another method of this name than those of its kind."""
     return getattr(type(thing), name) is not getattr(kind, name)
 
 
-def takes_attribute(field: fields.Field[Any]) -> bool:
+def reads_plain_attribute(field: fields.Field[Any]) -> bool:
     """Whether this field takes its value from an attribute of the row, in the way of all fields."""
     return field._CHECK_ATTRIBUTE and not any(
-        is_changed(field, fields.Field, name) for name in ("serialize", "get_value")
+        is_overridden(field, fields.Field, name) for name in ("serialize", "get_value")
     )
 
 
-def is_plain(field: fields.Field[Any]) -> bool:
+def is_passthrough(field: fields.Field[Any]) -> bool:
     """Whether this field gives a value of its own type as it is."""
-    return type(field) in PLAIN and not getattr(field, "as_string", False)
+    return type(field) in PASSTHROUGH_FIELDS and not getattr(field, "as_string", False)
 
 
 def serializer(field: fields.Field[Any]) -> Callable[[Any, str, Any], Any]:
     """What this field gives of a value, its own name, and the row."""
     if type(field) is not fields.Nested or field.many or field.schema.many:
         return field._serialize
-    dump = dump_of(field.schema)
+    dump = compile_dump(field.schema)
     return lambda value, *_: None if value is None else dump(value)

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 
-class NothingSchema(Schema):
+class EmptySchema(Schema):
     """Nothing, where all is said by the status."""
 
 

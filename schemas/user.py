@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from .fields import Around, Email, Flag, KnownPassword, Moment, Password, Upload, Username
+from .fields import CurrentPassword, Email, ImageUpload, Password, SchemaContext, StrictBoolean, Username, UtcDateTime
 
 # For the API's description.
 USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
@@ -18,10 +18,10 @@ USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
 
 
 class PictureUrl(fields.Field[str]):
-    """The whole URL of a picture's file. Dump it within `Around({"pictures": <URL of their folder>})`."""
+    """The whole URL of a picture's file. Dump it within `SchemaContext({"pictures": <URL of their folder>})`."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        return f"{Around.get()['pictures']}/{value}"
+        return f"{SchemaContext.get()['pictures']}/{value}"
 
 
 class PictureUrls(PictureUrl):
@@ -42,7 +42,7 @@ class PictureSchema(Schema):
     is_default = fields.Boolean()
 
 
-class UserSchema(Schema):
+class PublicUserSchema(Schema):
     """A user, as others see it."""
 
     id = fields.Integer()
@@ -51,11 +51,11 @@ class UserSchema(Schema):
     picture = fields.Nested(PictureSchema)
 
 
-class OwnUserSchema(UserSchema):
+class PrivateUserSchema(PublicUserSchema):
     """A user, as its owner sees it."""
 
     email = fields.String(metadata=EMAIL)
-    created_at = Moment()
+    created_at = UtcDateTime()
 
 
 class RegisterSchema(Schema):
@@ -64,7 +64,7 @@ class RegisterSchema(Schema):
     username = Username(required=True, metadata=USERNAME)
     email = Email(required=True, metadata=EMAIL)
     password = Password(required=True, metadata=PASSWORD)
-    file = Upload()
+    file = ImageUpload()
 
 
 class LoginSchema(Schema):
@@ -76,8 +76,8 @@ class LoginSchema(Schema):
 
     username = Username(metadata=USERNAME)
     email = Email(metadata=EMAIL)
-    password = KnownPassword(metadata=PASSWORD)
-    remember = Flag(load_default=False, metadata={"description": "Stay logged in when the browser is closed."})
+    password = CurrentPassword(metadata=PASSWORD)
+    remember = StrictBoolean(load_default=False, metadata={"description": "Stay logged in when the browser is closed."})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def name_somebody(self, _: Any, given: dict[str, Any], **__: Any) -> None:
@@ -86,10 +86,10 @@ class LoginSchema(Schema):
             raise ValidationError({"email": ["Give your email or your username."]})
 
 
-class ProfileChangeSchema(Schema):
+class UpdateProfileSchema(Schema):
     """What an owner may change of an account.
 
-    Load it within `Around({"user": ...})`, the account as it is.
+    Load it within `SchemaContext({"user": ...})`, the account as it is.
     """
 
     class Meta:
@@ -98,24 +98,24 @@ class ProfileChangeSchema(Schema):
 
     username = Username(metadata=USERNAME)
     email = Email(metadata=EMAIL)
-    file = Upload()
-    current_password = KnownPassword(required=False, metadata=PASSWORD)
+    file = ImageUpload()
+    current_password = CurrentPassword(required=False, metadata=PASSWORD)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def confirm_new_email(self, fields: dict[str, Any], given: dict[str, Any], **_: Any) -> None:
         """Raise `ValidationError` where a new address comes without the password."""
-        is_new = fields.get("email") not in (None, Around.get()["user"].email)
+        is_new = fields.get("email") not in (None, SchemaContext.get()["user"].email)
         if is_new and "current_password" not in given:
             raise ValidationError({"current_password": ["A new e-mail address needs your current password too."]})
 
 
-class PasswordSchema(Schema):
+class ConfirmPasswordSchema(Schema):
     """The password, once more, before something that can't be undone."""
 
-    current_password = KnownPassword(metadata=PASSWORD)
+    current_password = CurrentPassword(metadata=PASSWORD)
 
 
-class NewPasswordSchema(PasswordSchema):
+class ChangePasswordSchema(ConfirmPasswordSchema):
     """A change of the password."""
 
     new_password = Password(required=True, metadata=NEW_PASSWORD)
@@ -124,4 +124,4 @@ class NewPasswordSchema(PasswordSchema):
 class PictureUploadSchema(Schema):
     """A picture."""
 
-    file = Upload(required=True)
+    file = ImageUpload(required=True)

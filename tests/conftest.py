@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.openapi import document
-from models import connect, database, disconnect, migrations
+from models import close_connections, connect, database, migrations
 
 from .factories import register, sqlite_file
 from .live_server import Server
@@ -45,7 +45,7 @@ def golden(engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest
     migrations.upgrade(database)
     if engine == "sqlite":
         database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    disconnect()
+    close_connections()
     return url
 
 
@@ -108,7 +108,7 @@ def make_app(settings: dict[str, Any], description: Description) -> Iterator[Cal
     yield make
     for app in made:
         database.initialize(app.extensions["database"])
-        disconnect()
+        close_connections()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from api.http.concurrency import Slots
+from api.http.concurrency import ConcurrencyLimiter
 from models import Session, User
 
 PASSWORD = "correct horse"
@@ -88,13 +88,13 @@ def traced(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
     """Hands each SQL statement that this thread sends within the block to `see`, just before it is run."""
     database = app.extensions["database"]
     thread = threading.get_ident()
-    cursor_of = database.cursor
+    server_side_cursor = database.cursor
 
     def cursor(*args: Any, **kwargs: Any) -> Any:
         return (
-            TracedCursor(cursor_of(*args, **kwargs), see)
+            TracedCursor(server_side_cursor(*args, **kwargs), see)
             if threading.get_ident() == thread
-            else cursor_of(*args, **kwargs)
+            else server_side_cursor(*args, **kwargs)
         )
 
     database.cursor = cursor
@@ -170,9 +170,9 @@ def refusal(response: Any) -> tuple[int, str]:
 
 def bearer(username: str) -> dict[str, str]:
     """The header that speaks for this user by the token of a new session."""
-    user = User.named(username)
+    user = User.find_by_login(username)
     assert user
-    return {"Authorization": f"Bearer {Session.open(user).key}"}
+    return {"Authorization": f"Bearer {Session.start(user).key}"}
 
 
 def log_lines() -> io.StringIO:
@@ -185,11 +185,11 @@ def log_lines() -> io.StringIO:
 
 
 @contextmanager
-def no_room(slots: Slots) -> Iterator[int]:
+def no_room(slots: ConcurrencyLimiter) -> Iterator[int]:
     """For the block no heavy work is taken, not even into the queue. Gives how much there was room for."""
     with ExitStack() as stack:
         room = 0
-        while slots.room.acquire(blocking=False):
-            stack.callback(slots.room.release)
+        while slots.admitted.acquire(blocking=False):
+            stack.callback(slots.admitted.release)
             room += 1
         yield room

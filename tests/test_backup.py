@@ -19,7 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import MODELS, RateLimit, User, database, migrations
-from models.copy_database import opened
+from models.copy_database import open_database
 
 from .factories import PASSWORD, add_dog, at_once, photo, register, traced
 from .live_server import free_port
@@ -166,7 +166,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
 ) -> None:
     old = tmp_path / "old.sqlite"
     old.write_bytes(members_of(small)["rows.sqlite"])
-    with opened(f"sqlite:///{old}") as rows:
+    with open_database(f"sqlite:///{old}") as rows:
         migrations.runner(rows).down()
         rows.execute_sql("PRAGMA journal_mode = DELETE")
         applied = [listed.name for listed in migrations.status(rows) if listed.applied]
@@ -177,7 +177,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     assert restore(home, small).exit_code == 0
 
     assert len(applied) == number - 1
-    with opened(home.config["DATABASE_URL"]) as there:
+    with open_database(home.config["DATABASE_URL"]) as there:
         assert all(listed.applied for listed in migrations.status(there))
         assert User.select().bind(there).count() == 1
 
@@ -450,7 +450,7 @@ def test_a_backup_of_a_newer_version_says_so(
     else:
         rows = tmp_path / "newer.sqlite"
         rows.write_bytes(members_of(small)["rows.sqlite"])
-        with opened(f"sqlite:///{rows}") as other:
+        with open_database(f"sqlite:///{rows}") as other:
             migrations.runner(other).History.create(name="9999_tomorrow")
             other.execute_sql("PRAGMA journal_mode = DELETE")
         forge(small, ("rows.sqlite", rows.read_bytes()))
@@ -468,7 +468,7 @@ def test_a_restore_that_fails_half_way_leaves_no_row_and_no_picture(
     small.unlink()
     assert backup(app, small).exit_code == 0
     home = new_home()
-    with opened(home.config["DATABASE_URL"]) as other:
+    with open_database(home.config["DATABASE_URL"]) as other:
         migrations.upgrade(other)
         # The last table to be copied takes no row: pictures and the other tables have been copied by then.
         if isinstance(other, peewee.SqliteDatabase):

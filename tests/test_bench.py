@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from api.http.concurrency import THREADS
+from api.http.concurrency import WORKER_THREADS
 from bench import report, wrk
 from bench.datasets import COMMON, FEWEST, MOST, RARE, SIZES, dogs
-from bench.measurement import Finding, table_of
+from bench.measurement import Finding, findings_table
 from bench.processes import CORES, Failed, Running
-from bench.profile_layers import table_of as profiles_of
+from bench.profile_layers import profiles_table
 from bench.sampling_profiler import DRIVER, FLASK, HOOKS, LAYERS, LOG, MODELS, OTHERS, VERBS, Profile, layer_of
 from bench.scaling import FIRST_PAGE, IN_A_ROW, Asked, Growth, grown, taken
 from bench.targets import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
@@ -170,7 +170,7 @@ def test_a_goal_is_met_up_to_its_bound_and_no_further(number: float, at_least: b
 
 
 def test_what_was_not_met_stands_in_its_table() -> None:
-    assert table_of([Finding("a start", [3.0], " s", 1)]) == (
+    assert findings_table([Finding("a start", [3.0], " s", 1)]) == (
         "|  | median | goal |  |\n| --- | ---: | ---: | ---: |\n| a start | 3.00 s | at most 1 s | **NOT met** |\n"
     )
 
@@ -272,7 +272,7 @@ def test_the_report_claims_nothing_where_all_is_met() -> None:
 
 
 def test_a_profile_shows_what_the_server_adds_to_the_application() -> None:
-    table = profiles_of(results().profiles, results().rates)
+    table = profiles_table(results().profiles, results().rates)
 
     assert "| log | 10 (10%) |\n" in table
     assert "| **server, of its core** | **244** |\n" in table
@@ -324,7 +324,7 @@ def test_the_empty_view_is_served_as_kennel_is() -> None:
 
     assert ours.keys() == empty.keys()
     assert {name for name in ours if ours[name] != empty[name]} <= named
-    assert int(empty["blocking_threads"]) == THREADS
+    assert int(empty["blocking_threads"]) == WORKER_THREADS
 
 
 def test_the_lock_of_the_express_rival_names_no_host_to_load_from() -> None:

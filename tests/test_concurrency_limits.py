@@ -14,10 +14,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.http.concurrency import THREADS, Slots
+from api.http.concurrency import WORKER_THREADS, ConcurrencyLimiter
 from api.http.errors import Unavailable
 from api.pictures import store
-from models.db.file_lock import alone_in
+from models.db.file_lock import exclusive_lock
 
 from .factories import PASSWORD, add_dog, at_once, browser_form, no_room, photo, refusal, register
 
@@ -27,7 +27,7 @@ LOGIN = {"username": "Anna", "password": PASSWORD}
 
 @pytest.mark.parametrize(("places", "queue"), [(1, 0), (1, 3), (2, 0), (3, 5)])
 def test_so_many_are_in_so_many_wait_and_the_others_are_refused(places: int, queue: int) -> None:
-    slots = Slots(places, queue)
+    slots = ConcurrencyLimiter(places, queue)
     entered: SimpleQueue[str] = SimpleQueue()
     leave = threading.Event()
     inside: list[int] = []
@@ -35,7 +35,7 @@ def test_so_many_are_in_so_many_wait_and_the_others_are_refused(places: int, que
 
     def visit() -> str:
         try:
-            with slots.taken():
+            with slots.acquire():
                 inside.append(1)
                 most.append(len(inside))
                 entered.put("in")
@@ -61,14 +61,14 @@ def test_so_many_are_in_so_many_wait_and_the_others_are_refused(places: int, que
 
 
 def test_a_place_is_free_again_when_its_work_ends_or_fails() -> None:
-    slots = Slots(1, queue=0)
+    slots = ConcurrencyLimiter(1, queue=0)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.taken():
+        with pytest.raises(ZeroDivisionError), slots.acquire():
             _ = 1 / 0
-    with slots.taken():
+    with slots.acquire():
         pass
 
-    assert slots.places.acquire(blocking=False)
+    assert slots.running.acquire(blocking=False)
     with no_room(slots) as held:
         assert held == 1
 
@@ -83,12 +83,12 @@ def test_the_cores_are_shared_among_the_worker_processes_and_threads_are_left_fo
     slots = make_app(WEB_CONCURRENCY=workers).extensions["slots"]
 
     taken = 0
-    while slots.places.acquire(blocking=False):
+    while slots.running.acquire(blocking=False):
         taken += 1
 
     assert places is None or taken == places
     with no_room(slots) as room:
-        assert taken < room < THREADS
+        assert taken < room < WORKER_THREADS
 
 
 HEAVY: dict[str, Callable[[FlaskClient], object]] = {
@@ -139,10 +139,10 @@ def test_what_is_refused_for_want_of_a_place_counts_as_no_wrong_password_and_lea
 def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     image = anna.get("/user/profile").json["data"]["image"]
-    app.extensions["slots"] = Slots(1, queue=1)
+    app.extensions["slots"] = ConcurrencyLimiter(1, queue=1)
     ended: SimpleQueue[int] = SimpleQueue()
     held = ExitStack()
-    held.enter_context(app.extensions["slots"].taken())
+    held.enter_context(app.extensions["slots"].acquire())
 
     def log_in() -> int:
         status = app.test_client().post("/user/login", json=LOGIN).status_code
@@ -166,13 +166,13 @@ def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flas
 
 
 def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> None:
-    app.extensions["slots"] = Slots(1, queue=2)
+    app.extensions["slots"] = ConcurrencyLimiter(1, queue=2)
 
-    def sign_up(number: int) -> int:
+    def register_and_log_in(number: int) -> int:
         body = {"username": f"u{number}", "email": f"u{number}@example.com", "password": PASSWORD}
         return app.test_client().post("/user/register", json=body).status_code
 
-    statuses = Counter(at_once(app, *[lambda n=n: sign_up(n) for n in range(20)]))
+    statuses = Counter(at_once(app, *[lambda n=n: register_and_log_in(n) for n in range(20)]))
 
     assert set(statuses) <= {201, 503}
     assert statuses[201] >= 1
@@ -182,7 +182,7 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
 
 def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
-    uploads = app.extensions["pictures"].files.place
+    uploads = app.extensions["pictures"].files.lock_directory
     session = anna.get_cookie("session")
     assert session
     done: list[int] = []
@@ -190,9 +190,9 @@ def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch:
 
     def seen_alone_in(folder: Path) -> AbstractContextManager[None]:
         waiting.set()
-        return alone_in(folder)
+        return exclusive_lock(folder)
 
-    monkeypatch.setattr(store, "alone_in", seen_alone_in)
+    monkeypatch.setattr(store, "exclusive_lock", seen_alone_in)
 
     def upload() -> int:
         client = app.test_client()
@@ -209,7 +209,7 @@ def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch:
         return status, before
 
     held = ExitStack()
-    held.enter_context(alone_in(uploads))  # as a large picture in another process would hold it
+    held.enter_context(exclusive_lock(uploads))  # as a large picture in another process would hold it
     give_up = threading.Timer(20, held.close)  # so that a login that is in their way fails, and does not hang
     give_up.start()
     *sent, (login, done_before) = at_once(app, *[upload] * 6, log_in)

@@ -17,8 +17,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import MODELS, Dog, RateLimit, Session, User, database, migrations
-from models.base import now
-from models.copy_database import CHUNK, opened
+from models.base import utc_now
+from models.copy_database import BATCH_SIZE, open_database
 from models.search import INDEX
 
 from .factories import PASSWORD, add_dog, register, sqlite_file, traced
@@ -129,13 +129,13 @@ def test_what_was_deleted_gives_no_id_back_even_where_all_rows_are_gone(
 
 
 def test_indexes_and_foreign_keys_are_as_they_were(app: Flask, anna: FlaskClient, target: str) -> None:
-    with opened(target) as other:
+    with open_database(target) as other:
         migrations.upgrade(other)
         before = {model: sorted(other.get_indexes(model._meta.table_name)) for model in MODELS}
 
     assert move(app, target).exit_code == 0
 
-    with opened(target) as other:
+    with open_database(target) as other:
         assert {model: sorted(other.get_indexes(model._meta.table_name)) for model in MODELS} == before
         dog = {"name": "a", "name_key": "a", "owner": "a", "owner_key": "a", "breed": "a", "breed_key": "a"}
         with pytest.raises(peewee.IntegrityError):
@@ -154,7 +154,7 @@ def test_rows_that_come_meanwhile_are_all_in_or_not_at_all(app: Flask, anna: Fla
     user = User.get()
     Dog.insert_many(
         {"name": f"{n}", "name_key": "", "owner": "", "owner_key": "", "breed": "", "breed_key": "", "user": user}
-        for n in range(2 * CHUNK)
+        for n in range(2 * BATCH_SIZE)
     ).execute()
     first = Dog.select().count()
     ended, wrote = threading.Event(), threading.Event()
@@ -162,7 +162,7 @@ def test_rows_that_come_meanwhile_are_all_in_or_not_at_all(app: Flask, anna: Fla
     def write() -> int:
         for number in count(1):
             with database.atomic():
-                Dog.add(user, f"new {number}", "Poodle", "Anna")
+                Dog.create_for(user, f"new {number}", "Poodle", "Anna")
                 RateLimit.add("dogs", 1, 999)
             if number == 5:
                 wrote.set()
@@ -191,7 +191,7 @@ def test_a_database_that_holds_a_row_is_left_as_it_is(
     inhabited: Flask, make_app: Callable[..., Flask], target: str
 ) -> None:
     assert move(inhabited, target).exit_code == 0
-    with opened(target) as other:
+    with open_database(target) as other:
         for model in MODELS:
             if model is not RateLimit:
                 model.delete().bind(other).execute()
@@ -204,12 +204,12 @@ def test_a_database_that_holds_a_row_is_left_as_it_is(
 
 def test_a_database_of_an_old_schema_with_rows_is_not_even_migrated(inhabited: Flask, target: str) -> None:
     assert move(inhabited, target).exit_code == 0
-    with opened(target) as other:
+    with open_database(target) as other:
         migrations.runner(other).down()
 
     assert "not empty" in refused(move(inhabited, target))
 
-    with opened(target) as other:
+    with open_database(target) as other:
         assert [listed.applied is None for listed in migrations.status(other)][-1]
 
 
@@ -222,7 +222,7 @@ def test_a_source_that_is_not_up_to_date_is_refused_with_what_to_run(inhabited: 
 
 @pytest.mark.parametrize("newer", ["source", "target"])
 def test_a_schema_of_a_newer_version_is_refused_by_name(app: Flask, target: str, newer: str) -> None:
-    with opened(target) as other:
+    with open_database(target) as other:
         migrations.upgrade(other)
         migrations.runner(database.obj if newer == "source" else other).History.create(name="9999_tomorrow")
 
@@ -287,17 +287,17 @@ def test_a_source_that_is_not_there_is_told_and_not_made(
 def assert_undone(target: str) -> None:
     """Nothing is there, and the place is as good as new: its ids begin with 1, and its indexes are there."""
     assert is_empty(target)
-    with opened(target) as other:
+    with open_database(target) as other:
         indexes = {index.name for index in other.get_indexes("dogs")}
         assert len(indexes - {INDEX, "dogs_pkey"}) == 5
         user = {"password_hash": "", "image": "", "image_width": 1, "image_height": 1}
-        flags = {"image_has_double": False, "image_is_default": True, "created_at": now()}
+        flags = {"image_has_double": False, "image_is_default": True, "created_at": utc_now()}
         row = User.insert(username="a", username_key="a", email="a", **user, **flags).bind(other)
         assert row.execute() == 1
 
 
 def test_a_row_that_the_target_refuses_leaves_nothing_there(inhabited: Flask, target: str) -> None:
-    with opened(target) as other:
+    with open_database(target) as other:
         migrations.upgrade(other)
         # The last table to be copied takes no row: the others have been copied by then.
         if isinstance(other, peewee.SqliteDatabase):
@@ -313,7 +313,7 @@ def test_a_row_that_the_target_refuses_leaves_nothing_there(inhabited: Flask, ta
 
 
 def test_a_target_that_reads_back_something_else_is_left_empty(inhabited: Flask, target: str) -> None:
-    with opened(target) as other:
+    with open_database(target) as other:
         migrations.upgrade(other)
         if isinstance(other, peewee.SqliteDatabase):
             other.execute_sql(

@@ -16,7 +16,7 @@ import requests
 from dotenv import dotenv_values
 
 from api.config import Config
-from models.db.connection import database_of
+from models.db.connection import make_database
 
 from .cluster import fields_of, photo_of
 from .doc_runner import blocks_of
@@ -114,7 +114,7 @@ def test_the_settings_of_the_page_are_good_and_fit_postgresql() -> None:
 def test_the_page_names_two_hosts_in_a_way_that_both_are_tried() -> None:
     (url,) = re.findall(r"DATABASE_URL=(.*)", block_with("target_session_attrs"))
 
-    database = database_of(Config.load({"DATABASE_URL": url}).DATABASE_URL)
+    database = make_database(Config.load({"DATABASE_URL": url}).DATABASE_URL)
 
     assert database.connect_params["host"] == "10.0.0.21,10.0.0.22"
     assert database.connect_params["port"] == "5432,5432"

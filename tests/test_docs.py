@@ -15,9 +15,9 @@ import requests
 
 from api.config import Config
 from api.http.body import MAX_BODY, MAX_FILE
-from api.http.concurrency import QUEUE
+from api.http.concurrency import MAX_QUEUED
 from api.pictures.decode import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, MAX_SIDE, MAX_WEBP_PIXELS
-from api.pictures.render import DOUBLE, NORMAL
+from api.pictures.render import SIZE_1X, SIZE_2X
 from api.routes import ROUTES
 
 from .doc_runner import START, Block, Reader, blocks_of
@@ -287,8 +287,8 @@ def test_the_page_on_uploads_has_the_limits_of_the_code() -> None:
     assert MAX_WEBP_PIXELS == MAX_AVIF_PIXELS
     assert f"a progressive CMYK JPEG {MAX_COEFFICIENTS // 4 // 10**6}" in page
     assert f"{MAX_SIDE:,} pixels on a side" in page
-    assert f"within {NORMAL[0]}×{NORMAL[1]} pixels, one within {DOUBLE[0]}×{DOUBLE[1]}" in page
-    assert f"finds {QUEUE} waiting" in page
+    assert f"within {SIZE_1X[0]}×{SIZE_1X[1]} pixels, one within {SIZE_2X[0]}×{SIZE_2X[1]}" in page
+    assert f"finds {MAX_QUEUED} waiting" in page
 
 
 # --- The reader notices ---

@@ -22,7 +22,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from werkzeug.test import TestResponse
 
-from api.security.cors_diagnosis import explain_refusals
+from api.security.cors_diagnosis import enable_refusal_hints
 
 from .factories import PASSWORD, bearer, log_lines, refusal, register
 from .live_server import ROOT, Server, free_port
@@ -40,7 +40,7 @@ def dev(make_app: MakeApp) -> MakeApp:
 
     def make(**overrides: Any) -> Flask:
         app = make_app(**overrides)
-        explain_refusals(app)
+        enable_refusal_hints(app)
         return app
 
     return make

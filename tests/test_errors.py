@@ -661,5 +661,5 @@ def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app:
     assert refusal(answer) == (500, "internal")
     assert MARK not in answer.get_data(as_text=True)
     assert "ERROR" in log.getvalue()
-    assert "is_password_of" in log.getvalue()
+    assert "verify_password" in log.getvalue()
     assert MARK not in log.getvalue()

@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import migrations
-from models.db.connection import database_of
+from models.db.connection import make_database
 
 from .factories import log_lines, refusal, sqlite_file
 from .postgres import Cluster
@@ -154,7 +154,7 @@ class TestPostgres:
     def settings(self, settings: dict[str, Any], cluster: Cluster) -> dict[str, Any]:
         """Settings with a database server that this test may hang and stop."""
         url = cluster.url("postgres")
-        database = database_of(url)
+        database = make_database(url)
         migrations.upgrade(database)
         database.close_idle()
         return {**settings, "DATABASE_URL": url}

@@ -24,7 +24,7 @@ import psycopg
 import pytest
 import requests
 
-from api.http.concurrency import READERS
+from api.http.concurrency import MAX_BODY_READERS
 from models.db.postgres import TIMEOUT
 
 from .factories import PASSWORD, PHOTOS, refusal, sqlite_file
@@ -75,9 +75,9 @@ def profile(server: Server, cookies: dict[str, str]) -> requests.Response:
 
 def until(true: Callable[[], Any], seconds: float, what: str) -> None:
     """Wait for something of another process, which tells nobody when it comes."""
-    ends_at = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < ends_at, f"{what} did not come within {seconds} seconds"
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds} seconds"
         time.sleep(0.02)
 
 
@@ -143,7 +143,7 @@ class Load:
 
 
 @pytest.fixture
-def on_postgresql(cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
+def search_postgres(cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
     """The real server on a PostgreSQL server of this test's own."""
     with Server(tmp_path / "server", DATABASE_URL=cluster.url("postgres")) as server:
         yield server
@@ -158,9 +158,9 @@ def administrator(cluster: Cluster) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_restart_of_postgresql_is_503_until_it_is_back_and_loses_nothing(
-    cluster: Cluster, on_postgresql: Server, mode: str
+    cluster: Cluster, search_postgres: Server, mode: str
 ) -> None:
-    with Load(on_postgresql, register(on_postgresql)) as load:
+    with Load(search_postgres, register(search_postgres)) as load:
         load.until_good(100, 60)
         cluster.stop(mode)
         stopped = time.monotonic()
@@ -179,10 +179,10 @@ def test_a_restart_of_postgresql_is_503_until_it_is_back_and_loses_nothing(
     assert load.added().items() <= kept.items(), "a dog is gone whose adding was answered with 201"
 
 
-def test_connections_that_were_ended_while_idle_are_never_used(cluster: Cluster, on_postgresql: Server) -> None:
-    cookies = register(on_postgresql)
+def test_connections_that_were_ended_while_idle_are_never_used(cluster: Cluster, search_postgres: Server) -> None:
+    cookies = register(search_postgres)
     with ThreadPoolExecutor(16) as clients:
-        assert all(answer.ok for answer in clients.map(lambda _: list_dogs(on_postgresql), range(100)))
+        assert all(answer.ok for answer in clients.map(lambda _: list_dogs(search_postgres), range(100)))
     ours = "FROM pg_stat_activity WHERE application_name = 'kennel'"
     with administrator(cluster) as database:
         ended = database.execute(f"SELECT count(pg_terminate_backend(pid)) {ours}").fetchone()
@@ -190,14 +190,14 @@ def test_connections_that_were_ended_while_idle_are_never_used(cluster: Cluster,
 
     assert ended > (1,)
     for _ in range(20):  # on a connection of its own each, so that both processes get some
-        assert add_dog(on_postgresql, cookies).status_code == 201
+        assert add_dog(search_postgres, cookies).status_code == 201
 
 
 @pytest.mark.parametrize("within", ["a statement", "a transaction"])
 def test_a_connection_that_is_ended_in_the_middle_fails_one_request(
-    cluster: Cluster, on_postgresql: Server, within: str
+    cluster: Cluster, search_postgres: Server, within: str
 ) -> None:
-    cookies = register(on_postgresql)
+    cookies = register(search_postgres)
     change = {"username": "Bea"}
     # Within its transaction, a connection would see the activity of one moment only.
     with administrator(cluster) as database, administrator(cluster) as watch, ThreadPoolExecutor(1) as client:
@@ -205,34 +205,34 @@ def test_a_connection_that_is_ended_in_the_middle_fails_one_request(
         with database.transaction():
             if within == "a statement":
                 database.execute("LOCK TABLE dogs IN ACCESS EXCLUSIVE MODE")
-                request: Future[Any] = client.submit(list_dogs, on_postgresql)
+                request: Future[Any] = client.submit(list_dogs, search_postgres)
             else:
                 database.execute("SELECT * FROM users FOR UPDATE")
-                url = f"{on_postgresql.url}/user/profile"
+                url = f"{search_postgres.url}/user/profile"
                 request = client.submit(requests.patch, url, json=change, cookies=cookies, timeout=60)
             until(lambda: watch.execute(f"SELECT count(*) {waiting}").fetchone() == (1,), 9, "a request that waits")
             assert watch.execute(f"SELECT count(pg_terminate_backend(pid)) {waiting}").fetchone() == (1,)
             assert_unavailable(request.result())
 
     for _ in range(20):
-        assert list_dogs(on_postgresql).ok
-        assert profile(on_postgresql, cookies).json()["data"]["username"] == "Anna"
-    url = f"{on_postgresql.url}/user/profile"
+        assert list_dogs(search_postgres).ok
+        assert profile(search_postgres, cookies).json()["data"]["username"] == "Anna"
+    url = f"{search_postgres.url}/user/profile"
     assert requests.patch(url, json=change, cookies=cookies, timeout=60).json()["data"]["username"] == "Bea"
 
 
 def test_a_postgresql_that_hangs_holds_few_threads_and_all_goes_on_when_it_does(
-    cluster: Cluster, on_postgresql: Server
+    cluster: Cluster, search_postgres: Server
 ) -> None:
     clients, processes = 150, 2
     with ThreadPoolExecutor(clients) as threads:
-        assert all(answer.ok for answer in threads.map(lambda _: list_dogs(on_postgresql), range(clients)))
+        assert all(answer.ok for answer in threads.map(lambda _: list_dogs(search_postgres), range(clients)))
         cluster.kill(signal.SIGSTOP)
         began = time.monotonic()
-        hanging = [threads.submit(list_dogs, on_postgresql) for _ in range(clients)]
+        hanging = [threads.submit(list_dogs, search_postgres) for _ in range(clients)]
         while sum(request.done() for request in hanging) < clients - processes * POOL:
             for path in ("/health/live", "/errors/conflict"):
-                assert requests.get(f"{on_postgresql.url}{path}", timeout=TIMEOUT).status_code == 200
+                assert requests.get(f"{search_postgres.url}{path}", timeout=TIMEOUT).status_code == 200
             assert time.monotonic() < began + TIMEOUT + 15, "more requests hang than the database has connections"
         refused = [request.result() for request in hanging if request.done()]
         cluster.kill(signal.SIGCONT)
@@ -241,7 +241,7 @@ def test_a_postgresql_that_hangs_holds_few_threads_and_all_goes_on_when_it_does(
         for answer in refused:
             assert_unavailable(answer)
         assert {answer.status_code for answer in answers} <= {200, 503}
-        for answer in threads.map(lambda _: list_dogs(on_postgresql), range(clients)):
+        for answer in threads.map(lambda _: list_dogs(search_postgres), range(clients)):
             assert answer.status_code == 200, "it does not go on where it hung"
 
 
@@ -344,12 +344,12 @@ def test_of_three_hundred_slow_bodies_those_too_many_get_503_and_what_has_none_i
     with make_server(WEB_CONCURRENCY="1") as server:
         cookies = register(server)
         with SlowClients(server, 300, slow_parts(cookies)[kind]) as slow:
-            until(lambda: len(slow.waiting()) <= READERS, 60, "503 for those that are too many")
+            until(lambda: len(slow.waiting()) <= MAX_BODY_READERS, 60, "503 for those that are too many")
             for _ in range(20):
                 assert list_dogs(server).status_code == 200
                 assert profile(server, cookies).status_code == 200
             assert_unavailable(log_in(server))
-            assert slow.statuses() == {503: 300 - READERS}
+            assert slow.statuses() == {503: 300 - MAX_BODY_READERS}
         until(lambda: log_in(server).status_code == 200, 30, "a login, when they are gone")
 
 
@@ -529,23 +529,23 @@ def test_pictures_on_a_full_disk_are_refused_and_leave_nothing(tmp_path: Path) -
 
 
 def test_postgresql_on_a_full_disk_refuses_writes_and_reads_on(
-    cluster: Cluster, on_postgresql: Server, tmp_path: Path
+    cluster: Cluster, search_postgres: Server, tmp_path: Path
 ) -> None:
-    cookies = register(on_postgresql)
+    cookies = register(search_postgres)
     with small_disk(cluster.folder / "small", "3m", cluster.user) as disk, administrator(cluster) as database:
         database.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
         database.execute("ALTER TABLE dogs SET TABLESPACE small")
         filler = fill(disk, room=64 * 1024)
-        added = add_until_full(on_postgresql, cookies)
+        added = add_until_full(search_postgres, cookies)
         for _ in range(10):
-            assert_full(add_dog(on_postgresql, cookies, LONG))
-            assert list_dogs(on_postgresql).status_code == 200
-            assert profile(on_postgresql, cookies).status_code == 200
-        assert log_in(on_postgresql).status_code == 200  # sessions are on another disk
+            assert_full(add_dog(search_postgres, cookies, LONG))
+            assert list_dogs(search_postgres).status_code == 200
+            assert profile(search_postgres, cookies).status_code == 200
+        assert log_in(search_postgres).status_code == 200  # sessions are on another disk
 
         filler.unlink()
         for _ in range(20):
-            assert add_dog(on_postgresql, cookies).status_code == 201
+            assert add_dog(search_postgres, cookies).status_code == 201
         kept = dict(database.execute("SELECT id, name FROM dogs").fetchall())
         assert added.items() <= kept.items()
         assert len(kept) == len(added) + 20

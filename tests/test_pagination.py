@@ -18,8 +18,8 @@ from peewee import chunked
 from werkzeug.test import TestResponse
 
 from models import Dog, database
-from models.casefold import fold
-from models.dog import with_keys
+from models.casefold import casefold_nfc
+from models.dog import with_folded_columns
 
 from .factories import add_dog, refusal, register
 
@@ -39,13 +39,13 @@ def random_rows(chance: random.Random, count: int, texts: Iterable[str] = TEXTS)
     for _ in range(count):
         words = {field: chance.choice(choices) for field in ("name", "owner", "breed")}
         made = start + timedelta(microseconds=chance.choice([0, 1, 500_000, 1_000_000]))
-        yield {**with_keys(words), "version": 1, "created_at": made, "user": 1}
+        yield {**with_folded_columns(words), "version": 1, "created_at": made, "user": 1}
 
 
 def place_of(dog: dict[str, Any], sort: str) -> tuple[Any, int]:
     """What a dog is sorted by."""
     value = dog[sort.lstrip("-")]
-    return (value if sort.endswith(("id", "created_at")) else fold(value)), dog["id"]
+    return (value if sort.endswith(("id", "created_at")) else casefold_nfc(value)), dog["id"]
 
 
 def get(client: FlaskClient, query: str = "", **more: Any) -> TestResponse:

@@ -15,9 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.http.concurrency import Slots
+from api.http.concurrency import ConcurrencyLimiter
 from models import RateLimit
-from models.base import now
+from models.base import utc_now
 
 from .factories import PASSWORD, at_once, bearer, refusal, register
 from .live_server import Server
@@ -167,15 +167,15 @@ def test_an_account_opens_again_when_the_window_ends(app: Flask, anna: FlaskClie
 
 
 def test_the_window_lasts_five_minutes_from_the_first_failure(app: Flask, anna: FlaskClient) -> None:
-    RateLimit.forget()  # the registration
-    began = now()
+    RateLimit.delete_counters()  # the registration
+    began = utc_now()
     guess(app, 1)
     first = {counter.key: counter.expires_at for counter in RateLimit.select()}
     guess(app, 1)
 
     assert {counter.key: counter.expires_at for counter in RateLimit.select()} == first
     assert len(first) == 2
-    assert all(began <= ends - timedelta(minutes=5) <= now() for ends in first.values())
+    assert all(began <= ends - timedelta(minutes=5) <= utc_now() for ends in first.values())
 
 
 def test_no_name_and_no_address_of_mail_is_kept_with_the_counts(app: Flask, anna: FlaskClient) -> None:
@@ -227,7 +227,7 @@ def test_right_and_missing_current_passwords_are_not_counted_nor_do_they_reset_t
 # Registrations
 
 
-def sign_up(app: Flask, body: Any = None, address: str = "192.0.2.1") -> TestResponse:
+def register_and_log_in(app: Flask, body: Any = None, address: str = "192.0.2.1") -> TestResponse:
     """The answer to a registration from this address."""
     return app.test_client().post("/user/register", json=body, environ_overrides={"REMOTE_ADDR": address})
 
@@ -238,27 +238,27 @@ def account(name: str) -> dict[str, str]:
 
 def test_of_an_address_thirty_registrations_a_minute_are_looked_at_and_refused_ones_count(app: Flask) -> None:
     bodies = [account("anna"), account("anna"), {}, [], {"username": 1}] * 6
-    statuses = Counter(sign_up(app, body).status_code for body in bodies)
+    statuses = Counter(register_and_log_in(app, body).status_code for body in bodies)
     assert statuses == {201: 1, 409: 11, 422: 18}
 
-    answer = sign_up(app, account("bob"))
+    answer = register_and_log_in(app, account("bob"))
 
     assert refusal(answer) == TOO_MANY
     assert 0 < int(answer.headers["Retry-After"]) <= 62  # the rest of a minute, rounded up
-    assert sign_up(app, account("bob"), address="192.0.2.2").status_code == 201
+    assert register_and_log_in(app, account("bob"), address="192.0.2.2").status_code == 201
     assert login(app, PASSWORD, username="anna").status_code == 200
 
 
 def test_an_address_may_register_again_when_the_minute_ends(app: Flask) -> None:
-    began = now()
+    began = utc_now()
     for _ in range(31):
-        last = sign_up(app, {})
+        last = register_and_log_in(app, {})
     assert refusal(last) == TOO_MANY
     (ends,) = (counter.expires_at for counter in RateLimit.select())
-    assert began <= ends - timedelta(minutes=1) <= now()
+    assert began <= ends - timedelta(minutes=1) <= utc_now()
     move_windows(timedelta(minutes=-2))
 
-    assert sign_up(app, account("anna")).status_code == 201
+    assert register_and_log_in(app, account("anna")).status_code == 201
 
 
 def test_only_registrations_are_counted_as_such(app: Flask) -> None:
@@ -289,16 +289,16 @@ def test_a_caller_is_an_ipv4_address_or_the_64_first_bits_of_an_ipv6_one(
     app: Flask, one: str, other: str, is_same: bool
 ) -> None:
     for _ in range(30):
-        assert sign_up(app, {}, address=one).status_code == 422
+        assert register_and_log_in(app, {}, address=one).status_code == 422
 
-    assert sign_up(app, {}, address=one).status_code == 429
-    assert sign_up(app, {}, address=other).status_code == (429 if is_same else 422)
+    assert register_and_log_in(app, {}, address=one).status_code == 429
+    assert register_and_log_in(app, {}, address=other).status_code == (429 if is_same else 422)
 
 
 # Guesses side by side
 
 
-class Stopped(Slots):
+class Stopped(ConcurrencyLimiter):
     """Slots before which passwords wait until they are let in."""
 
     def __init__(self) -> None:
@@ -307,10 +307,10 @@ class Stopped(Slots):
         self.opened = threading.Event()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         self.arrived.set()
         self.opened.wait()
-        with super().taken():
+        with super().acquire():
             yield
 
 
@@ -333,7 +333,7 @@ def test_a_password_that_is_checked_after_the_limit_was_reached_is_not_answered(
 
 
 def test_of_forty_wrong_guesses_at_once_ten_are_answered(app: Flask, anna: FlaskClient) -> None:
-    app.extensions["slots"] = Slots(4, queue=40)
+    app.extensions["slots"] = ConcurrencyLimiter(4, queue=40)
 
     answers = at_once(app, *[lambda: login(app)] * 40)
 
@@ -381,7 +381,7 @@ def test_two_servers_on_one_database_share_the_counts(server: Server, make_serve
 
 
 def test_counts_are_never_lost_between_threads(app: Flask) -> None:
-    answers = at_once(app, *[lambda: sign_up(app, {}).status_code] * 40)
+    answers = at_once(app, *[lambda: register_and_log_in(app, {}).status_code] * 40)
 
     assert Counter(answers) == {422: 30, 429: 10}
 
@@ -396,7 +396,7 @@ def test_nothing_is_limited_where_the_setting_says_so(make_app: MakeApp, value: 
 
     guess(app, 12)
     assert {confirm(anna, "wrong").status_code for _ in range(12)} == {403}
-    assert {sign_up(app, {}).status_code for _ in range(32)} == {422}
+    assert {register_and_log_in(app, {}).status_code for _ in range(32)} == {422}
     assert login(app, PASSWORD).status_code == 200
     assert RateLimit.select().count() == 0
 
@@ -405,7 +405,7 @@ def test_an_application_that_limits_does_so_beside_one_that_does_not(make_app: M
     make_app(RATELIMIT_ENABLED=False)
     app = make_app()
 
-    assert [sign_up(app, {}).status_code for _ in range(31)][-1] == 429
+    assert [register_and_log_in(app, {}).status_code for _ in range(31)][-1] == 429
 
 
 # Where the counts can't be reached
@@ -414,7 +414,7 @@ def test_an_application_that_limits_does_so_beside_one_that_does_not(make_app: M
 def test_logins_and_registrations_are_503_while_the_counts_can_not_be_reached(make_app: MakeApp) -> None:
     app = make_app(RATELIMIT_STORAGE_URI="redis://127.0.0.1:1")  # nobody listens there
 
-    for answer in (sign_up(app, account("anna")), login(app)):
+    for answer in (register_and_log_in(app, account("anna")), login(app)):
         assert refusal(answer) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
     assert app.test_client().get("/api/v1/dogs").status_code == 200

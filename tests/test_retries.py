@@ -131,7 +131,7 @@ def test_what_fails_twice_has_one_answer_and_one_result(
     assert state() == BEGINNING | changes
     assert uploads() == set(User.all_picture_files())
     ended = {"register with a photo", "log in", "log out", "delete the account"}
-    assert (Session.with_key(key) is None) == (name in ended)
+    assert (Session.find_active(key) is None) == (name in ended)
     logged_out = name in ("log out", "delete the account")
     assert anna.get("/user/profile").status_code == (401 if logged_out else 200)
     if name == "change the password":

@@ -19,8 +19,8 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.http.concurrency import THREADS
-from api.pictures.s3 import SECONDS
+from api.http.concurrency import WORKER_THREADS
+from api.pictures.s3 import TIMEOUT_SECONDS
 from models import User
 
 from .factories import PASSWORD, PHOTOS, drawn, log_lines, meanwhile, photo, refusal, register
@@ -386,7 +386,8 @@ def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Pa
         stack.callback(own_s3.go_on)
         request = f"GET /profile_pics/{account['image']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         readers = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(THREADS + 20)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(WORKER_THREADS + 20)
         ]
         for reader in readers:
             reader.sendall(request)
@@ -397,7 +398,7 @@ def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Pa
                 seconds_of(lambda: requests.get(f"{server.url}/user/{account['id']}", timeout=30).raise_for_status())[0]
             )
 
-        assert max(took) < SECONDS / 2  # who finds no thread waits for those that wait for the store
+        assert max(took) < TIMEOUT_SECONDS / 2  # who finds no thread waits for those that wait for the store
         assert {reader.recv(12) for reader in readers} == {b"HTTP/1.1 503"}
 
 

@@ -18,10 +18,10 @@ from flask.testing import FlaskClient
 from peewee import chunked
 
 from models import Dog, database, migrations
-from models.casefold import fold
-from models.copy_database import opened
-from models.dog import with_keys
-from models.search import FEW, INDEX, MANY, NEAR, STEPS, has_index
+from models.casefold import casefold_nfc
+from models.copy_database import open_database
+from models.dog import with_folded_columns
+from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_STEPS, SHORT_SCAN_ROWS, has_index
 
 from .factories import PASSWORD, add_dog, register
 from .live_server import ROOT, Server
@@ -67,7 +67,7 @@ def insert(texts: Iterable[tuple[str, str, str]]) -> None:
     begin = datetime(2024, 1, 1, tzinfo=UTC)
     rows = [
         {
-            **with_keys(dict(zip(FIELDS, three, strict=True))),
+            **with_folded_columns(dict(zip(FIELDS, three, strict=True))),
             "version": 1,
             "user": 1,
             "created_at": begin + timedelta(seconds=number * 7919 % 10_007),
@@ -81,8 +81,8 @@ def insert(texts: Iterable[tuple[str, str, str]]) -> None:
 
 def matching(dogs: list[dict[str, Any]], q: str, sort: str = "id") -> list[int]:
     """The ids of those of the dogs that a search must find, by a look at each."""
-    part = fold(q.strip())
-    fitting = [dog for dog in dogs if any(part in fold(dog[field]) for field in FIELDS)]
+    part = casefold_nfc(q.strip())
+    fitting = [dog for dog in dogs if any(part in casefold_nfc(dog[field]) for field in FIELDS)]
     return [dog["id"] for dog in sorted(fitting, key=lambda dog: place_of(dog, sort), reverse=sort[0] == "-")]
 
 
@@ -137,7 +137,7 @@ def test_finds_the_same_in_every_order_and_page_and_beside_other_filters(anna: F
             pages = walk(anna, f"q={q}&sort={sort}", 7)
             assert [dog["id"] for dog in pages] == matching(dogs, q, sort)
         for field in FIELDS:
-            fitting = [dog for dog in dogs if fold(dog[field]) == "bella"]
+            fitting = [dog for dog in dogs if casefold_nfc(dog[field]) == "bella"]
             pages = walk(anna, f"q={q}&{field}=bella", 7)
             assert [dog["id"] for dog in pages] == matching(fitting, q)
         assert walk(anna, f"q={q}&mine=true", 7) == walk(anna, f"q={q}", 100)
@@ -222,7 +222,7 @@ def test_what_two_processes_write_at_once_is_found(server: Server) -> None:
     for q in ("wald", "frie", "emar", "rich", "ede"):
         assert [dog["id"] for dog in everything(server, f"&q={q}")] == matching(dogs, q)
     if server.settings["DATABASE_URL"].startswith("sqlite"):
-        with opened(server.settings["DATABASE_URL"]) as there:
+        with open_database(server.settings["DATABASE_URL"]) as there:
             assert indexed("ald", there) == matching(dogs, "ald")
             assert indexed("ede", there) == matching(dogs, "ede")
 
@@ -252,7 +252,7 @@ def many(anna: FlaskClient) -> FlaskClient:
     """A client, and so many dogs that each way of a search is gone."""
     chance = random.Random(4)
     words = ["".join(chance.choices("bdfglmnrst", k=4)) for _ in range(2000)]
-    total, newest = 4 * NEAR, FEW + 500
+    total, newest = 4 * SHORT_SCAN_ROWS, INDEX_SCAN_LIMIT + 500
     rows = []
     for number in range(total):
         name, owner, breed = (chance.choice(words) for _ in range(3))
@@ -285,7 +285,7 @@ def test_a_search_of_many_dogs_finds_the_same_and_looks_at_few(app: Flask, many:
         assert [dog["id"] for dog in walk(many, f"q={q}&mine=true&sort=-id", 100)] == matching(dogs, q, "-id"), q
 
     if engine == "sqlite":
-        assert len(dogs) - FEW - 500 > STEPS / 10
+        assert len(dogs) - INDEX_SCAN_LIMIT - 500 > MAX_VM_STEPS / 10
         assert {q: ways(app, many, q, "id") for q in ("karenina", "zxolo", "xyloph", "xyz")} == {
             "karenina": ["index"], "zxolo": ["index"], "xyloph": ["index"], "xyz": ["index"],
         }  # fmt: skip
@@ -328,9 +328,9 @@ def test_postgresql_finds_what_is_rare_by_the_index(app: Flask, many: FlaskClien
 def test_postgresql_looks_near_and_then_at_all_that_match(app: Flask, many: FlaskClient, sort: str) -> None:
     near, far = (explained(*one) for one in statements_on_dogs(app, many, f"q=zxoloi&sort={sort}", limit=20))
 
-    assert [step["Actual Rows"] for step in near] == [NEAR]
+    assert [step["Actual Rows"] for step in near] == [SHORT_SCAN_ROWS]
     goes_on, *all_that_match = far  # without their order, and here without an index: a third of all dogs match
-    assert goes_on["Actual Rows"] == NEAR + 1
+    assert goes_on["Actual Rows"] == SHORT_SCAN_ROWS + 1
     assert {step["Node Type"] for step in all_that_match} <= {"Seq Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
 
 
@@ -342,14 +342,14 @@ def test_postgresql_goes_further_for_what_is_very_common(app: Flask, anna: Flask
         " SELECT name, name, 'o', 'o', 'b', 'b', 1, now(), 1"
         " FROM (SELECT CASE WHEN number > %s THEN 'zxoloitz' ELSE 'rex' END AS name"
         " FROM generate_series(1, %s) AS number) AS dogs",
-        (2 * NEAR, MANY + 3 * NEAR),
+        (2 * SHORT_SCAN_ROWS, ESTIMATE_THRESHOLD + 3 * SHORT_SCAN_ROWS),
     )
     database.execute_sql("ANALYZE")
 
     (steps,) = (explained(*one) for one in statements_on_dogs(app, anna, "q=zxoloi", limit=20))
 
-    assert [step["Actual Rows"] for step in steps] == [2 * NEAR + 21]
-    assert found(anna, "zxoloi", 20) == [*range(2 * NEAR + 1, 2 * NEAR + 21)]
+    assert [step["Actual Rows"] for step in steps] == [2 * SHORT_SCAN_ROWS + 21]
+    assert found(anna, "zxoloi", 20) == [*range(2 * SHORT_SCAN_ROWS + 1, 2 * SHORT_SCAN_ROWS + 21)]
 
 
 @ON_POSTGRESQL
@@ -383,7 +383,7 @@ def test_postgresql_does_not_ask_the_index_where_it_has_looked_at_all(app: Flask
     breed = Dog.get_by_id(1).breed
     near, far = (explained(*one) for one in statements_on_dogs(app, many, f"q=karenina&breed={breed}", limit=20))
 
-    assert sum(step["Actual Rows"] for step in near) < NEAR
+    assert sum(step["Actual Rows"] for step in near) < SHORT_SCAN_ROWS
     assert [step["Actual Loops"] for step in far].count(0) == len(far) - 1  # but for the look how long the list is
 
 
@@ -504,7 +504,7 @@ def test_a_move_makes_the_index_anew(
 ) -> None:
     insert(random_texts(random.Random(8), 300))
     dogs = walk(anna, "", 100)
-    with opened(target) as there:
+    with open_database(target) as there:
         migrations.upgrade(there)
         before = index_of(there)
 

@@ -16,8 +16,8 @@ from marshmallow import Schema, fields, missing, post_dump, pre_dump
 
 import schemas
 from models import Dog, User
-from models.base import with_id
-from schemas import Around, DogSchema, OwnUserSchema, UserSchema, dump_of
+from models.base import select_by_id
+from schemas import DogSchema, PrivateUserSchema, PublicUserSchema, SchemaContext, compile_dump
 
 from .factories import add_dog
 
@@ -28,7 +28,7 @@ GOOD: dict[str, Any] = {
     "Integer": 7,
     "Boolean": False,
     "String": "Rex",
-    "Moment": MOMENT,
+    "UtcDateTime": MOMENT,
     "PictureUrl": "a.webp",
     "PictureUrls": ["a.webp"],
     "Nested": PICTURE,
@@ -69,7 +69,7 @@ VALUES: list[Any] = [
 
 def outcome(dump: Any, row: Any) -> Any:
     """What a dump gives, with the types and the order of its values, or the kind of error that it raises."""
-    with Around({"pictures": "https://dogs.example/profile_pics"}):
+    with SchemaContext({"pictures": "https://dogs.example/profile_pics"}):
         try:
             return repr(dump(row))
         except Exception as error:
@@ -77,7 +77,7 @@ def outcome(dump: Any, row: Any) -> Any:
 
 
 def assert_same(schema: Schema, row: Any) -> None:
-    assert outcome(dump_of(schema), row) == outcome(schema.dump, row)
+    assert outcome(compile_dump(schema), row) == outcome(schema.dump, row)
 
 
 def good_values(schema: Schema) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_every_schema_sends_the_same_by_both_ways_whatever_stands_in_a_field(sch
 
 @EVERY_SCHEMA
 def test_one_function_sends_the_same_for_rows_of_all_kinds_in_any_order(schema: Schema) -> None:
-    dump, draw = dump_of(schema), random.Random(7)
+    dump, draw = compile_dump(schema), random.Random(7)
     good = good_values(schema)
 
     for _ in range(500):
@@ -126,19 +126,19 @@ def test_one_function_sends_the_same_for_rows_of_all_kinds_in_any_order(schema: 
 def test_rows_of_the_database_send_the_same_by_both_ways(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna)
     (dog,), (user,) = Dog.select(), User.select()
-    (dog_row,), (user_row,) = with_id(Dog, id=dog.id), with_id(User, id=user.id)
+    (dog_row,), (user_row,) = select_by_id(Dog, id=dog.id), select_by_id(User, id=user.id)
 
     for row in (dog, dog_row, Dog.find(dog.id), Dog()):
         assert_same(DogSchema(), row)
-    for schema in (UserSchema(), OwnUserSchema()):
+    for schema in (PublicUserSchema(), PrivateUserSchema()):
         for row in (user, user_row, User.find(user.id), User()):
             assert_same(schema, row)
-    assert dump_of(DogSchema())(dog)["name"] == dog.name
+    assert compile_dump(DogSchema())(dog)["name"] == dog.name
 
 
 def test_one_row_is_as_good_as_another_whatever_came_before() -> None:
     schema = DogSchema()
-    dump = dump_of(schema)
+    dump = compile_dump(schema)
     rows = [
         SimpleNamespace(id=number, name=name, owner="A", breed="B", created_at=MOMENT, user_id=1)
         for number in (1, "1", True, None)
@@ -235,8 +235,8 @@ class Odd(Schema):
         DogSchema(only=("id",)),
         DogSchema(exclude=("id", "user_id")),
         DogSchema(many=True),
-        UserSchema(only=("id", "picture.url")),
-        UserSchema(many=True, exclude=("picture.srcset",)),
+        PublicUserSchema(only=("id", "picture.url")),
+        PublicUserSchema(many=True, exclude=("picture.srcset",)),
     ],
     ids=lambda schema: f"{type(schema).__name__} {' '.join(schema.dump_fields)}",
 )

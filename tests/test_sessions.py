@@ -34,7 +34,7 @@ def logged_in(app: Flask, **fields: Any) -> FlaskClient:
 def bearer(app: Flask, key: str | None = None) -> FlaskClient:
     """A client that sends a session's key as its bearer token: this key, or that of a new session of Anna's."""
     if key is None:
-        key = Session.open(User.named("Anna")).key
+        key = Session.start(User.find_by_login("Anna")).key
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     return client
@@ -338,7 +338,7 @@ def test_logout_by_bearer_ends_that_session(app: Flask, anna: FlaskClient) -> No
 
 
 def test_logout_by_bearer_ends_the_session_of_the_cookie_that_it_clears(app: Flask, anna: FlaskClient) -> None:
-    thief, token = copied(app, anna), Session.open(User.named("Anna")).key
+    thief, token = copied(app, anna), Session.start(User.find_by_login("Anna")).key
 
     response = anna.post("/user/logout", headers={"Authorization": f"Bearer {token}"})
 
@@ -437,7 +437,7 @@ def test_a_cookie_of_a_deleted_account_is_not_that_of_a_new_one_of_its_name(app:
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
 def test_a_sessions_key_is_taken_as_bearer_token(client: FlaskClient, anna: FlaskClient, scheme: str) -> None:
-    token = Session.open(User.named("Anna")).key
+    token = Session.start(User.find_by_login("Anna")).key
 
     response = client.get("/user/profile", headers={"Authorization": scheme + token})
 
@@ -460,7 +460,7 @@ def test_a_bearer_token_writes_wherever_a_cookie_does(app: Flask, anna: FlaskCli
 
 
 def test_a_good_bearer_token_speaks_before_a_good_cookie(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
-    token = Session.open(User.named("Anna")).key
+    token = Session.start(User.find_by_login("Anna")).key
 
     response = bob.get("/user/profile", headers={"Authorization": f"Bearer {token}"})
 

@@ -14,11 +14,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from models import Dog, Session, User, connect, database, disconnect, migrations, prepared
-from models.base import now
-from models.casefold import fold
+from models import Dog, Session, User, cached_statement, close_connections, connect, database, migrations
+from models.base import utc_now
+from models.casefold import casefold_nfc
 from models.db.statements import Statement
-from models.session import alive, hash_of
+from models.session import hash_key, select_active_session
 
 from .factories import add_dog, at_once, register, traced
 from .transfer_fixtures import TEXTS
@@ -48,7 +48,7 @@ def other_engine(
 
     yield turn
     for each in opened:
-        disconnect(each)
+        close_connections(each)
     database.initialize(app.extensions["database"])
     if databases:
         databases.drop(url)
@@ -64,7 +64,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             super().__init__(query)
             texts.append(self.text)
 
-    monkeypatch.setitem(prepared.__globals__, "Statement", Noted)
+    monkeypatch.setitem(cached_statement.__globals__, "Statement", Noted)
     return texts
 
 
@@ -72,7 +72,7 @@ def counted() -> tuple[Callable[..., list[Any]], list[tuple[Any, ...]]]:
     """A statement that finds dogs, and the list of what it was built for."""
     shapes: list[tuple[Any, ...]] = []
 
-    @prepared
+    @cached_statement
     def dogs(model: type[Dog], order: str = "id", **equal: Any) -> peewee.Query:
         shapes.append((model, order, *equal))
         conditions = [model._meta.fields[name] == value for name, value in equal.items()]
@@ -156,9 +156,9 @@ def test_a_value_is_compared_as_its_column_keeps_it(anna: FlaskClient) -> None:
 
 
 def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> None:
-    session = Session.open(anna_row, remember=True)
+    session = Session.start(anna_row, remember=True)
     dogs, _ = counted()
-    made = Dog.add(anna_row, "Rex", "Poodle", "ANNA")
+    made = Dog.create_for(anna_row, "Rex", "Poodle", "ANNA")
 
     (row,) = dogs(Dog)
     assert isinstance(row, tuple)
@@ -166,7 +166,7 @@ def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> 
     assert (row.id, row.name, row.owner, row.owner_key, row.user_id) == (made.id, "Rex", "ANNA", "anna", anna_row.id)
     assert (type(row.created_at), row.created_at.tzinfo) == (datetime, UTC)
     assert row.created_at == made.created_at == Dog.get().created_at
-    (both,) = alive(key_hash=hash_of(session.key), moment=now())
+    (both,) = select_active_session(key_hash=hash_key(session.key), moment=utc_now())
     for place, column in enumerate([*Session._meta.sorted_fields, *User._meta.sorted_fields]):
         owner = Session if place < len(Session._meta.sorted_fields) else User
         expected = owner.get_by_id(session.id if owner is Session else anna_row.id).__data__[column.name]
@@ -175,9 +175,9 @@ def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> 
 
 def test_a_row_keeps_the_moment_of_its_own_insert(anna_row: User) -> None:
     for _ in range(3):
-        before = now()
-        dog = Dog.add(anna_row, "Rex", "Poodle", "Anna")
-        assert before <= dog.created_at <= now()
+        before = utc_now()
+        dog = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
+        assert before <= dog.created_at <= utc_now()
         assert Dog.find(dog.id).created_at == dog.created_at
 
 
@@ -196,13 +196,13 @@ def test_a_given_value_stands_before_the_default_and_the_next_row_has_the_defaul
 
 def test_a_hostile_value_stays_a_value(anna_row: User) -> None:
     dogs, shapes = counted()
-    made = [Dog.add(anna_row, text, "Poodle", "Anna") for text in TEXTS]
+    made = [Dog.create_for(anna_row, text, "Poodle", "Anna") for text in TEXTS]
 
     for dog, text in zip(made, TEXTS, strict=True):
         assert dog.name == text
         assert [row.id for row in dogs(Dog, name=text)] == [dog.id]
-        assert {fold(row.name) for row in dogs(Dog, name_key=text)} == {fold(text)}
-        assert dog.change({"breed": text}).breed == text
+        assert {casefold_nfc(row.name) for row in dogs(Dog, name_key=text)} == {casefold_nfc(text)}
+        assert dog.update_fields({"breed": text}).breed == text
         assert [row.id for row in dogs(Dog, breed=text)] == [dog.id]
     assert Dog.select().count() == len(TEXTS)
     assert len(shapes) == 3
@@ -212,8 +212,8 @@ def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
     texts: list[str] = []
 
     with traced(app, texts.append):
-        dog = Dog.add(anna_row, "Xyloph", "Xyloph", "Xyloph").change({"name": "Xylophon"})
-        Dog.find(dog.id).erase(dog.version)
+        dog = Dog.create_for(anna_row, "Xyloph", "Xyloph", "Xyloph").update_fields({"name": "Xylophon"})
+        Dog.find(dog.id).delete_row(dog.version)
 
     assert len(texts) >= 4
     assert not any("xylo" in text.lower() for text in texts)
@@ -223,20 +223,20 @@ def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
 
 
 def test_a_statement_within_a_list_that_is_being_read_takes_nothing_from_it(app: Flask, anna_row: User) -> None:
-    made = [Dog.add(anna_row, f"Rex {number}", "Poodle", "Anna") for number in range(5)]
+    made = [Dog.create_for(anna_row, f"Rex {number}", "Poodle", "Anna") for number in range(5)]
     dogs, _ = counted()
 
     with database.atomic():
         for dog in Dog.select().order_by(Dog.id).iterator():
             assert [row.id for row in dogs(Dog, name=dog.name)] == [dog.id]
-            assert Dog.find(dog.id).change({"breed": "Pug"}).id == dog.id
+            assert Dog.find(dog.id).update_fields({"breed": "Pug"}).id == dog.id
             made.remove(dog)
 
     assert made == []
 
 
 def test_after_a_refused_statement_the_next_has_its_own_rows(app: Flask, anna_row: User) -> None:
-    dog = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+    dog = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
 
     with pytest.raises(peewee.IntegrityError):
         User.create(**anna_row.__data__)
@@ -252,14 +252,14 @@ def test_each_engine_has_a_text_of_its_own(
 ) -> None:
     dogs, shapes = counted()
     account = anna_row.__data__ | {"username": "Bob", "username_key": "bob"}
-    here = Dog.add(anna_row, "Rex", "Poodle", "Anna")
+    here = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
     assert [row.id for row in dogs(Dog, name="Rex")] == [here.id]
     other = other_engine()
     bob = User.create(**account)
 
     for number in range(3):
         database.initialize(other)
-        there = Dog.add(bob, f"Max {number}", "Poodle", "Bob").change({"owner": "ROBERT"})
+        there = Dog.create_for(bob, f"Max {number}", "Poodle", "Bob").update_fields({"owner": "ROBERT"})
         assert [(row.id, row.owner_key, row.created_at) for row in dogs(Dog, name=f"Max {number}")] == [
             (there.id, "robert", there.created_at)
         ]
@@ -272,7 +272,7 @@ def test_each_engine_has_a_text_of_its_own(
 
     assert len(shapes) == 4  # by the name on both, and by the moment and the key on one
     database.initialize(other)
-    dogs(Dog, created_at=now())
+    dogs(Dog, created_at=utc_now())
     assert len(shapes) == 5
 
 
@@ -281,10 +281,10 @@ def test_each_engine_has_a_text_of_its_own(
 
 def test_a_key_that_is_folded_again_is_the_same() -> None:
     characters = [chr(code) for code in range(0x110000)]
-    keys = [fold(text) for text in characters]
-    assert [ascii(key) for key in keys if fold(key) != key] == []
+    keys = [casefold_nfc(text) for text in characters]
+    assert [ascii(key) for key in keys if casefold_nfc(key) != key] == []
 
     odd = [text for text, key in zip(characters, keys, strict=True) if text != key]
     chance = random.Random(5)
-    mixed = [fold("".join(chance.choices(odd, k=3) + chance.choices(characters, k=2))) for _ in range(20_000)]
-    assert [ascii(key) for key in mixed if fold(key) != key] == []
+    mixed = [casefold_nfc("".join(chance.choices(odd, k=3) + chance.choices(characters, k=2))) for _ in range(20_000)]
+    assert [ascii(key) for key in mixed if casefold_nfc(key) != key] == []

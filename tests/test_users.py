@@ -20,7 +20,7 @@ from .factories import PASSWORD, add_dog, at_once, browser_form, meanwhile, phot
 CARL = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
 NAME_TAKEN = "A user with that name already exists"
 EMAIL_TAKEN = "A user with that email already exists"
-WRONG_LOGIN = "Username or Password is incorrect"
+INVALID_CREDENTIALS = "Username or Password is incorrect"
 
 OWN = {"id", "username", "email", "image", "picture", "created_at"}
 AS_OTHERS_SEE_IT = {"id", "username", "image", "picture"}
@@ -516,7 +516,7 @@ def test_every_failed_login_looks_the_same_and_costs_one_bcrypt_check(
     assert response.status_code == 401
     assert response.json == {
         "data": {},
-        "status": {"code": 401, "message": WRONG_LOGIN},
+        "status": {"code": 401, "message": INVALID_CREDENTIALS},
         "error": {"type": "/errors/unauthorized", "request_id": response.headers["X-Request-ID"]},
     }
     assert "Set-Cookie" not in response.headers

@@ -13,7 +13,7 @@ from click.testing import Result
 from flask import Flask
 
 from models import MODELS, Dog, RateLimit
-from models.copy_database import opened
+from models.copy_database import open_database
 
 from .factories import PASSWORD, add_dog, photo, register
 
@@ -84,12 +84,12 @@ def rows_of(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
 
 def rows_at(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """As `rows_of`, of the database of this URL."""
-    with opened(url) as other:
+    with open_database(url) as other:
         return rows_of(other)
 
 
 def is_empty(url: str) -> bool:
     """Whether no table there holds a row, where there are tables."""
-    with opened(url) as other:
+    with open_database(url) as other:
         there = other.get_tables()
         return not any(model.select().bind(other).exists() for model in MODELS if model._meta.table_name in there)

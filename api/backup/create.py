@@ -21,9 +21,9 @@ import orjson
 import peewee
 
 from models import User, migrations
-from models.copy_database import Moved, Refused, opened, prepare, snapshot
+from models.copy_database import CopyError, TableCopy, migrate_target, open_database, snapshot
 
-from ..pictures.local import sync
+from ..pictures.local import fsync_directory
 from ..pictures.store import PictureStore
 
 FORMAT = 1
@@ -33,42 +33,42 @@ PICTURES = "pictures/"
 # How often the database is looked at anew because pictures were replaced while they were copied.
 ATTEMPTS = 20
 
-Copy = Callable[[peewee.Database, peewee.Database], list[Moved]]
+CopyRows = Callable[[peewee.Database, peewee.Database], list[TableCopy]]
 
 
 @dataclass(frozen=True)
 class Backup:
     """What a backup holds. `missing` are the files that accounts name, and that were not there to be copied."""
 
-    tables: list[Moved]
+    tables: list[TableCopy]
     pictures: int
     missing: list[str]
 
 
-def write_backup(path: Path, source: peewee.Database, store: PictureStore, copy: Copy) -> Backup:
+def write_backup(path: Path, source: peewee.Database, store: PictureStore, copy: CopyRows) -> Backup:
     """Write rows and pictures, as they are at one moment, into a new file that its owner alone can read.
 
     `copy` copies all rows from one database to another, as `copy_rows` does.
-    Raises `Refused` where the file is there already, and `OSError`. The file is whole, or it is not there.
+    Raises `CopyError` where the file is there already, and `OSError`. The file is whole, or it is not there.
     """
     if os.path.lexists(path):
-        raise Refused(f"{path} is there already. Name a new file")
+        raise CopyError(f"{path} is there already. Name a new file")
     with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         aside, rows = Path(folder, "backup.tar"), Path(folder, ROWS)
         with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
-                backup = Writer(tar, store).write(source, rows, copy)
+                backup = ArchiveWriter(tar, store).write(source, rows, copy)
             file.flush()
             os.fsync(file.fileno())
         try:
             os.link(aside, path)  # a rename would replace what somebody else has put there meanwhile
         except FileExistsError:
-            raise Refused(f"{path} is there already. Name a new file") from None
-    sync(path.parent)
+            raise CopyError(f"{path} is there already. Name a new file") from None
+    fsync_directory(path.parent)
     return backup
 
 
-class Writer:
+class ArchiveWriter:
     """Writes an archive, and keeps account of what is in it."""
 
     def __init__(self, tar: tarfile.TarFile, store: PictureStore) -> None:
@@ -76,7 +76,7 @@ class Writer:
         self.store = store
         self.members: dict[str, str] = {}
 
-    def write(self, source: peewee.Database, rows: Path, copy: Copy) -> Backup:
+    def write(self, source: peewee.Database, rows: Path, copy: CopyRows) -> Backup:
         """Write all of it. `rows` is where the file of the rows may be made."""
         # Most pictures go before the snapshot, which is not to stay open for as long as they take.
         self.add_pictures([*User.all_picture_files(source)])
@@ -89,7 +89,7 @@ class Writer:
                 # and it was missing before that one began, then it is missing for good.
                 if missing <= missing_before:
                     return self.finish(source, rows, copy, len(named), sorted(missing))
-        raise Refused("Pictures are replaced faster than they can be copied. Try again when there is less to do")
+        raise CopyError("Pictures are replaced faster than they can be copied. Try again when there is less to do")
 
     def add_pictures(self, names: list[str]) -> set[str]:
         """Add the files that are not in it yet, and return the names of those that are not there."""
@@ -97,17 +97,17 @@ class Writer:
         for name in names:
             if PICTURES + name in self.members:
                 continue
-            content = self.store.open(name)
+            content = self.store.read(name)
             if content is None:
                 missing.add(name)
             else:
                 self.add(PICTURES + name, io.BytesIO(content), len(content))
         return missing
 
-    def finish(self, source: peewee.Database, path: Path, copy: Copy, named: int, missing: list[str]) -> Backup:
+    def finish(self, source: peewee.Database, path: Path, copy: CopyRows, named: int, missing: list[str]) -> Backup:
         """Add the rows and the manifest."""
-        with opened(f"sqlite:///{path}") as rows:
-            prepare(rows, source)
+        with open_database(f"sqlite:///{path}") as rows:
+            migrate_target(rows, source)
             tables = copy(source, rows)
             applied = [migration.name for migration in migrations.status(rows)]
             rows.execute_sql("PRAGMA journal_mode = DELETE")  # all of it into the one file

@@ -15,45 +15,52 @@ import orjson
 import peewee
 
 from models import User, migrations
-from models.copy_database import Refused, opened, prepare, require_empty, require_known, snapshot
+from models.copy_database import (
+    CopyError,
+    migrate_target,
+    open_database,
+    require_empty,
+    require_known_migrations,
+    snapshot,
+)
 
-from ..pictures.store import NAME, PictureStore
-from .create import FORMAT, MANIFEST, PICTURES, ROWS, Backup, Copy
+from ..pictures.store import FILENAME_PATTERN, PictureStore
+from .create import FORMAT, MANIFEST, PICTURES, ROWS, Backup, CopyRows
 
 
-def restore_backup(path: Path, target: peewee.Database, store: PictureStore, copy: Copy) -> Backup:
+def restore_backup(path: Path, target: peewee.Database, store: PictureStore, copy: CopyRows) -> Backup:
     """Bring rows and pictures back from a backup, all or none. Pictures that its rows do not name are left out.
 
-    Raises `Refused`, before anything is changed, where the backup is not whole, or was made by a newer version, or
+    Raises `CopyError`, before anything is changed, where the backup is not whole, or was made by a newer version, or
     where there are rows or pictures already; and `OSError`.
     """
     with (
         TemporaryDirectory() as folder,
-        opened(f"sqlite:///{Path(folder, ROWS)}") as rows,
-        whole_archive(path) as archive,
+        open_database(f"sqlite:///{Path(folder, ROWS)}") as rows,
+        open_archive(path) as archive,
     ):
         named = archive.named_pictures(rows)
-        require_room(target, store)
+        require_empty_target(target, store)
         with snapshot(rows):
-            prepare(target, rows)
-            with put_back(archive, store, sorted(named - archive.missing)):
+            migrate_target(target, rows)
+            with restore_pictures(archive, store, sorted(named - archive.missing)):
                 tables = copy(rows, target)
     return Backup(tables, len(named - archive.missing), sorted(archive.missing))
 
 
 @contextmanager
-def whole_archive(path: Path) -> Iterator[Archive]:
-    """The archive in this file, all of it checked. Raises `Refused` where it is not whole, and `OSError`."""
+def open_archive(path: Path) -> Iterator[Archive]:
+    """The archive in this file, all of it checked. Raises `CopyError` where it is not whole, and `OSError`."""
     try:
         tar = tarfile.open(path, "r:")  # noqa: SIM115 - it is closed below
     except (tarfile.TarError, EOFError) as error:
-        raise Refused(f"{path} is no backup of Kennel ({error})") from None
+        raise CopyError(f"{path} is no backup of Kennel ({error})") from None
     with tar:
         yield Archive(path, tar)
 
 
 @contextmanager
-def put_back(archive: Archive, store: PictureStore, names: list[str]) -> Iterator[None]:
+def restore_pictures(archive: Archive, store: PictureStore, names: list[str]) -> Iterator[None]:
     """Bring these pictures back if the block succeeds: files before the rows that name them, and none without them."""
     try:
         for name in names:
@@ -65,19 +72,19 @@ def put_back(archive: Archive, store: PictureStore, names: list[str]) -> Iterato
         raise
 
 
-def require_room(target: peewee.Database, store: PictureStore) -> None:
-    """Raise `Refused` where there are rows or pictures."""
+def require_empty_target(target: peewee.Database, store: PictureStore) -> None:
+    """Raise `CopyError` where there are rows or pictures."""
     if not isinstance(target, peewee.SqliteDatabase) or Path(target.database).exists():
-        require_known(target)
+        require_known_migrations(target)
         require_empty(target)
     if any(True for _ in store.names()):
-        raise Refused("There are pictures already where UPLOADS_URL says. Name an empty place")
+        raise CopyError("There are pictures already where UPLOADS_URL says. Name an empty place")
 
 
 class Archive:
     """An archive that is read. It is nothing to be trusted: its members have the names that we give, or it is refused.
 
-    Raises `Refused` where any of it is not what its manifest says, or where a newer version made it.
+    Raises `CopyError` where any of it is not what its manifest says, or where a newer version made it.
     """
 
     def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
@@ -92,25 +99,27 @@ class Archive:
         if sums != self.promised or ROWS not in sums:
             raise self.damaged()
 
-    def damaged(self) -> Refused:
+    def damaged(self) -> CopyError:
         """What is said of an archive that is not as it was made."""
-        return Refused(f"{self.path} is damaged, or no backup of Kennel. Nothing was changed")
+        return CopyError(f"{self.path} is damaged, or no backup of Kennel. Nothing was changed")
 
     def take_over(self, manifest: Any) -> None:
-        """Take over what the manifest says. Raises `Refused` where it is of a newer version."""
+        """Take over what the manifest says. Raises `CopyError` where it is of a newer version."""
         self.migrations = [*manifest["migrations"]]
         self.rows = {**manifest["rows"]}
         self.missing = {*manifest["missing"]}
         self.promised = {**manifest["sha256"]}
         if manifest["format"] != FORMAT:
-            raise Refused(f"{self.path} was made by another version of Kennel. Use that version")
+            raise CopyError(f"{self.path} was made by another version of Kennel. Use that version")
 
     def sums(self) -> dict[str, str]:
         """The SHA-256 of each member, by its name. Raises `ValueError` where there is anything else in the file."""
         sums: dict[str, str] = {}
         end = 0
         for member in self.tar:
-            picture = member.name.startswith(PICTURES) and NAME.fullmatch(member.name.removeprefix(PICTURES))
+            picture = member.name.startswith(PICTURES) and FILENAME_PATTERN.fullmatch(
+                member.name.removeprefix(PICTURES)
+            )
             if not (picture or member.name in (ROWS, MANIFEST)) or member.name in sums or not is_plain(member):
                 raise ValueError("a member that is none of ours")
             with self.open(member.name) as content:
@@ -147,7 +156,7 @@ class Archive:
         with self.open(ROWS) as content, open(rows.database, "xb") as file:
             shutil.copyfileobj(content, file)
         try:
-            require_known(rows)
+            require_known_migrations(rows)
             applied = [migration.name for migration in migrations.status(rows) if migration.applied]
             if applied != self.migrations or self.rows != {table: count(rows, table) for table in self.rows}:
                 raise self.damaged()

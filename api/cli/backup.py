@@ -14,21 +14,21 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from models import database
-from models.copy_database import Moved, Refused, copy_rows, count_rows, opened, prepare, snapshot
-from models.db.connection import database_of
+from models.copy_database import CopyError, TableCopy, copy_rows, count_rows, migrate_target, open_database, snapshot
+from models.db.connection import make_database
 
 from ..backup.create import Backup, write_backup
 from ..backup.restore import restore_backup
 from ..config import database_url
-from ..pictures.store import pictures
-from .commands import db, pictures_told_in_one_line
+from ..pictures.store import picture_store
+from .commands import db, exit_on_storage_error
 
 # How a backup ends that was made, but for pictures that were missing already.
 INCOMPLETE = 3
 
-HERE = "DATABASE_URL: the database can't be used"
-THERE = "--to: the database can't be used"
-UNDONE = "The rows can't be copied, and none were"
+SOURCE_ERROR = "DATABASE_URL: the database can't be used"
+TARGET_ERROR = "--to: the database can't be used"
+COPY_FAILED = "The rows can't be copied, and none were"
 
 
 def init_app(app: Flask) -> None:
@@ -38,11 +38,11 @@ def init_app(app: Flask) -> None:
 
 
 @contextmanager
-def told_in_one_line(begin: str) -> Iterator[None]:
+def exit_on_database_error(begin: str) -> Iterator[None]:
     """Stop the command with one line where a database fails, or refuses to be moved. The line begins like this."""
     try:
         yield
-    except Refused as error:
+    except CopyError as error:
         raise click.ClickException(f"{error}.") from None
     except (peewee.DatabaseError, OSError, TypeError) as error:
         reason = " ".join(str(error).split())  # PostgreSQL's reasons have several lines
@@ -56,7 +56,7 @@ def url_of_database(_: click.Context, option: click.Parameter, text: str) -> str
     except ValueError as error:
         raise click.ClickException(f"{option.opts[0]}: {error}.") from None
     try:
-        database_of(url)
+        make_database(url)
     except ValueError:  # its text may quote a part of the password
         raise click.ClickException(f"{option.opts[0]}: no database can be made of this URL.") from None
     return url
@@ -67,31 +67,31 @@ def url_of_database(_: click.Context, option: click.Parameter, text: str) -> str
     "--to", "url", required=True, metavar="URL", callback=url_of_database,
     help="The other database, as DATABASE_URL takes it. It must have no rows.",
 )  # fmt: skip
-@told_in_one_line(HERE)
+@exit_on_database_error(SOURCE_ERROR)
 def move(url: str) -> None:
     """Copy all rows to another database, as they are at this moment. Here, nothing is changed."""
-    with snapshot(database.obj), opened(url) as target:
-        with told_in_one_line(THERE):
-            prepare(target, database.obj)
-        moved = copied(database.obj, target)
-    show(moved)
+    with snapshot(database.obj), open_database(url) as target:
+        with exit_on_database_error(TARGET_ERROR):
+            migrate_target(target, database.obj)
+        moved = copy_with_progress(database.obj, target)
+    print_summary(moved)
     click.echo("To use them, set DATABASE_URL to the URL that you gave as --to, and start the server anew.")
 
 
 @click.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
 @with_appcontext
-@told_in_one_line("The backup can't be written")
-@pictures_told_in_one_line()
+@exit_on_database_error("The backup can't be written")
+@exit_on_storage_error()
 def backup(file: Path) -> None:
     """Write all rows and pictures into a new FILE, while the server runs. The key of the cookies is not in it.
 
     Ends with 3 where accounts name pictures that are missing: the backup is made, without them.
     """
-    made = write_backup(file, database.obj, pictures(), copied)
-    show(made.tables)
+    made = write_backup(file, database.obj, picture_store(), copy_with_progress)
+    print_summary(made.tables)
     click.echo(f"pictures: {made.pictures} files")
-    tell_missing(made)
+    warn_missing_pictures(made)
     click.echo(f"{file} is written. It holds addresses and password hashes: keep it safe.")
     if made.missing:
         raise SystemExit(INCOMPLETE)
@@ -100,31 +100,31 @@ def backup(file: Path) -> None:
 @click.command("restore")
 @click.argument("file", type=click.Path(path_type=Path))
 @with_appcontext
-@told_in_one_line("The backup can't be brought back, and nothing was")
-@pictures_told_in_one_line()
+@exit_on_database_error("The backup can't be brought back, and nothing was")
+@exit_on_storage_error()
 def restore(file: Path) -> None:
     """Bring the rows and pictures of a backup back, where there are none."""
-    made = restore_backup(file, database.obj, pictures(), copied)
-    show(made.tables)
+    made = restore_backup(file, database.obj, picture_store(), copy_with_progress)
+    print_summary(made.tables)
     click.echo(f"pictures: {made.pictures} files")
-    tell_missing(made)
+    warn_missing_pictures(made)
 
 
-def tell_missing(made: Backup) -> None:
+def warn_missing_pictures(made: Backup) -> None:
     """Say which pictures were missing when the backup was made."""
     if made.missing:
         click.echo(f"Accounts name pictures that are missing: {', '.join(map(ascii, made.missing))}", err=True)
 
 
-def copied(source: peewee.Database, target: peewee.Database) -> list[Moved]:
+def copy_with_progress(source: peewee.Database, target: peewee.Database) -> list[TableCopy]:
     """`copy_rows` with a bar that shows how far it is."""
     hidden = not sys.stdout.isatty()
     bar: Any = click.progressbar(length=2 * count_rows(source), label="Rows", hidden=hidden)
-    with bar, told_in_one_line(UNDONE):
+    with bar, exit_on_database_error(COPY_FAILED):
         return copy_rows(source, target, bar.update)
 
 
-def show(moved: list[Moved]) -> None:
+def print_summary(moved: list[TableCopy]) -> None:
     """Say what was moved, and that it was verified."""
     for table in moved:
         click.echo(f"{table.table}: {table.rows} rows, SHA-256 {table.checksum[:16]}")

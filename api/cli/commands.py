@@ -15,16 +15,16 @@ from flask.cli import AppGroup, with_appcontext
 from models import User, database, migrations
 
 from ..config import origin, uploads_url
-from ..http.outages import PicturesUnavailable, StorageFull, reason
-from ..pictures.store import ABANDONED_SECONDS, pictures, store_of
-from .doctor import examine
+from ..http.outages import StorageFull, StorageUnavailable, root_cause
+from ..pictures.store import ORPHAN_GRACE_SECONDS, make_store, picture_store
+from .doctor import probe_deployment
 
 db = AppGroup("db", help="The schema of the database.")
 uploads = AppGroup("uploads", help="The files of the pictures.")
 
 
 @contextmanager
-def told_in_one_line(*outages: type[Exception]) -> Iterator[None]:
+def exit_on_database_error(*outages: type[Exception]) -> Iterator[None]:
     """Stop the command with one line where one of these errors says that the database can't be used."""
     try:
         yield
@@ -34,12 +34,12 @@ def told_in_one_line(*outages: type[Exception]) -> Iterator[None]:
 
 
 @contextmanager
-def pictures_told_in_one_line() -> Iterator[None]:
+def exit_on_storage_error() -> Iterator[None]:
     """Stop the command with one line where the pictures can't be read or stored."""
     try:
         yield
-    except (PicturesUnavailable, StorageFull) as error:
-        raise click.ClickException(f"The pictures can't be used ({reason(error) or error}).") from error
+    except (StorageUnavailable, StorageFull) as error:
+        raise click.ClickException(f"The pictures can't be used ({root_cause(error) or error}).") from error
 
 
 def init_app(app: Flask) -> None:
@@ -50,7 +50,7 @@ def init_app(app: Flask) -> None:
 
 
 @db.command("upgrade")
-@told_in_one_line(peewee.DatabaseError, OSError, TypeError)
+@exit_on_database_error(peewee.DatabaseError, OSError, TypeError)
 def upgrade() -> None:
     """Bring the schema up to date."""
     applied = migrations.upgrade(database.obj)
@@ -61,7 +61,7 @@ def upgrade() -> None:
 
 
 @db.command("status")
-@told_in_one_line(peewee.DatabaseError)
+@exit_on_database_error(peewee.DatabaseError)
 def status() -> None:
     """List the migrations, and end with 1 where one is still to be applied."""
     listed = migrations.status(database.obj)
@@ -74,22 +74,22 @@ def status() -> None:
 
 @uploads.command("prune")
 @click.option(
-    "--older-than", default=ABANDONED_SECONDS, show_default=True, metavar="SECONDS",
+    "--older-than", default=ORPHAN_GRACE_SECONDS, show_default=True, metavar="SECONDS",
     help="Leave younger files alone: the account they belong to may be in the making.",
 )  # fmt: skip
-@told_in_one_line(peewee.DatabaseError)
-@pictures_told_in_one_line()
+@exit_on_database_error(peewee.DatabaseError)
+@exit_on_storage_error()
 def prune(older_than: int) -> None:
     """Remove the picture files that no account names, such as a crash leaves behind."""
-    removed = pictures().prune(User.all_picture_files(), older_than)
+    removed = picture_store().prune(User.all_picture_files(), older_than)
     click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
 
 
-def uploads_place(_: click.Context, option: click.Parameter, text: str) -> str:
+def parse_uploads_url(_: click.Context, option: click.Parameter, text: str) -> str:
     """A place for pictures, as `UPLOADS_URL` takes it."""
     try:
         url = uploads_url(text)
-        store_of(url)
+        make_store(url)
     except ValueError as error:
         raise click.ClickException(f"{option.opts[0]}: {error}.") from None
     return url
@@ -97,14 +97,14 @@ def uploads_place(_: click.Context, option: click.Parameter, text: str) -> str:
 
 @uploads.command("move")
 @click.option(
-    "--to", "url", required=True, metavar="URL", callback=uploads_place,
+    "--to", "url", required=True, metavar="URL", callback=parse_uploads_url,
     help="A folder, or s3://bucket/prefix, as UPLOADS_URL takes it.",
 )  # fmt: skip
-@told_in_one_line(peewee.DatabaseError)
-@pictures_told_in_one_line()
+@exit_on_database_error(peewee.DatabaseError)
+@exit_on_storage_error()
 def move(url: str) -> None:
     """Copy the pictures of all accounts to another place. Nothing is removed. May be run again to go on."""
-    source, here, to = current_app.config["UPLOADS_URL"], pictures(), store_of(url)
+    source, here, to = current_app.config["UPLOADS_URL"], picture_store(), make_store(url)
     if url == source:
         raise click.ClickException("--to: the pictures are there already.")
     done = Counter[bool | None]()
@@ -121,7 +121,7 @@ def move(url: str) -> None:
         raise SystemExit(1)
 
 
-def page_or_server(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
+def parse_origin(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
     """An origin, as the settings take it; that of a page may be `null` too, as browsers say for a file."""
     try:
         return text if text is None or (option.name == "page" and text == "null") else origin(text)
@@ -131,15 +131,15 @@ def page_or_server(_: click.Context, option: click.Parameter, text: str | None) 
 
 @click.command("doctor")
 @click.option(
-    "--origin", "page", required=True, metavar="ORIGIN", callback=page_or_server,
+    "--origin", "page", required=True, metavar="ORIGIN", callback=parse_origin,
     help="Scheme, host and port of the page, such as http://localhost:3000.",
 )  # fmt: skip
-@click.option("--url", metavar="ORIGIN", callback=page_or_server, help="Those that it calls; PUBLIC_URL by default.")
+@click.option("--url", metavar="ORIGIN", callback=parse_origin, help="Those that it calls; PUBLIC_URL by default.")
 @with_appcontext
 def doctor(page: str, url: str | None) -> None:
     """Say what keeps a page from using the running server, and end with 1 where something does."""
     url = url or current_app.config["PUBLIC_URL"]
-    checks, findings = examine(page, url, current_app.config)
+    checks, findings = probe_deployment(page, url, current_app.config)
     click.echo(f"A page at {page} calls {url}:")
     for check, is_well in checks.items():
         click.echo(f"{'ok' if is_well else 'problem'}: {check}")

@@ -10,7 +10,7 @@ from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ..security.cors_diagnosis import findings
+from ..security.cors_diagnosis import diagnose
 
 ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 # What a deployment is asked: the preflight of a login, a read, and a write that changes nothing.
@@ -24,7 +24,7 @@ PROBES: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
 TIMEOUT = 10
 
 
-def examine(page: str, url: str, config: Mapping[str, Any]) -> tuple[dict[str, bool], list[str]]:
+def probe_deployment(page: str, url: str, config: Mapping[str, Any]) -> tuple[dict[str, bool], list[str]]:
     """Call the deployment at `url` as a browser does for `page`: each check with whether it is well, and the findings.
 
     Its answers say whether it lets the page in and whether its cookie is Secure; the rest is taken from `config`.
@@ -34,10 +34,10 @@ def examine(page: str, url: str, config: Mapping[str, Any]) -> tuple[dict[str, b
     for name, method, path, asked in PROBES[page == url :]:  # no preflight within an origin
         check = f"{name} ({method} {path})"
         try:
-            status, headers, body = ask(url, method, path, {"Origin": page, **asked})
+            status, headers, body = http_request(url, method, path, {"Origin": page, **asked})
         except (OSError, HTTPException, UnicodeError) as error:
             return {**checks, check: False}, [unreachable(url, error)]
-        obstacle = stands_between(page, url, method, status, headers, body)
+        obstacle = detect_proxy_interference(page, url, method, status, headers, body)
         lets_in = status != 403 and (page == url or ALLOW_ORIGIN in headers)
         checks[check] = lets_in and not obstacle
         if obstacle:
@@ -47,11 +47,11 @@ def examine(page: str, url: str, config: Mapping[str, Any]) -> tuple[dict[str, b
             config = {**config, "IS_HTTPS": "Strict-Transport-Security" in headers}
     secure = ", Secure" if config["IS_HTTPS"] else ""
     cookie = f"The cookie (SameSite={config['SESSION_COOKIE_SAMESITE']}{secure})"
-    checks[cookie] = not findings(page, url, config, allowed=True)
-    return checks, [*dict.fromkeys(found), *findings(page, url, config, allowed=allowed)]
+    checks[cookie] = not diagnose(page, url, config, allowed=True)
+    return checks, [*dict.fromkeys(found), *diagnose(page, url, config, allowed=allowed)]
 
 
-def ask(url: str, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, HTTPMessage, bytes]:
+def http_request(url: str, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, HTTPMessage, bytes]:
     """Status, headers and body of an answer; redirects are not followed. Raises when none comes."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
@@ -69,7 +69,7 @@ def unreachable(url: str, error: Exception) -> str:
     return f"{url} does not answer ({reason}). Start the server, or name its address by --url or PUBLIC_URL"
 
 
-def stands_between(page: str, url: str, method: str, status: int, headers: HTTPMessage, body: bytes) -> str:
+def detect_proxy_interference(page: str, url: str, method: str, status: int, headers: HTTPMessage, body: bytes) -> str:
     """The finding where something else than Kennel has answered or changed the answer, else an empty text."""
     if 300 <= status < 400:
         target = urlsplit(urljoin(url, headers.get("Location", "")))

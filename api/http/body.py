@@ -16,24 +16,24 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
 
-from .concurrency import body_slot
-from .errors import BadRequest, Invalid, UnsupportedMediaType
+from .concurrency import body_limiter
+from .errors import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
 # How many queries are remembered as they were read, since the same ones come again and again; and how many bytes such
 # a query has at most.
-QUERIES, SHORT_QUERY = 1000, 500
+QUERY_CACHE_SIZE, MAX_CACHED_QUERY_BYTES = 1000, 500
 KIB = 1024
 MAX_BODY = 64 * KIB
 MAX_FILE = 10 * KIB * KIB
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-NO_OBJECT = 'Send a JSON object, such as {"name": "Rex"}'
+EXPECTED_OBJECT = 'Send a JSON object, such as {"name": "Rex"}'
 BROKEN_FORM = "The form can't be read. Is it whole, does its Content-Type name its boundary, has each part a name?"
 SEND_JSON = "Send the body as JSON, with Content-Type: application/json, or as a form"
 
 
-class Sent(NamedTuple):
+class ParsedInput(NamedTuple):
     """What was sent: values by name, and what is wrong with those that no schema needs to look at."""
 
     values: dict[str, Any]
@@ -78,16 +78,16 @@ class Request(flask.Request):
             stream.close()
 
 
-def this_request() -> Request:
+def current_request() -> Request:
     """The request. Each look through Flask's own `request` takes longer than what it finds."""
     return cast("Request", request._get_current_object())  # type: ignore[attr-defined]
 
 
-def read_body(takes_file: bool) -> Sent:
+def read_body(takes_file: bool) -> ParsedInput:
     """The fields of the body, by its content type. `takes_file` allows a multipart form with a file.
 
-    Raises `BadRequest` (400) for what can't be read, 413, 415, `Invalid` (422) for JSON that is no object, and
-    `Unavailable` (503) where too many are slow with theirs.
+    Raises `BadRequest` (400) for what can't be read, 413, 415, `UnprocessableEntity` (422) for JSON that is no object,
+    and `Unavailable` (503) where too many are slow with theirs.
     """
     kind = request.mimetype
     if kind and kind not in (FORM, MULTIPART) and not request.is_json:
@@ -96,35 +96,35 @@ def read_body(takes_file: bool) -> Sent:
     # At its limit, Werkzeug cuts a chunked body off without a word. One byte more shows that there was more.
     request.max_content_length = limit + 1
     is_form = kind in (FORM, MULTIPART)
-    with body_slot():
-        sent: Any = sent_values() if is_form else request.get_data(cache=False)
+    with body_limiter():
+        sent: Any = parse_form() if is_form else request.get_data(cache=False)
     if request.stream.tell() > limit:
         raise RequestEntityTooLarge
     if is_form:
-        return single_values(sent)
+        return reject_duplicates(sent)
     if sent and not kind:
         raise UnsupportedMediaType(SEND_JSON)
     return read_json(sent)
 
 
-def refuse_large_body() -> None:
+def reject_oversized_body() -> None:
     """Raise 413 for a body that is too large, where none is read."""
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
 
 
-def read_query() -> Sent:
+def read_query() -> ParsedInput:
     """The parameters of the query."""
-    return single_values(request.args)
+    return reject_duplicates(request.args)
 
 
-def single_values(values: MultiDict[str, Any]) -> Sent:
+def reject_duplicates(values: MultiDict[str, Any]) -> ParsedInput:
     """Each value by its name; it is an error to give one twice."""
     repeated = [name for name, given in values.lists() if len(given) > 1]
-    return Sent(values.to_dict(), {name: ["Send this once."] for name in repeated})
+    return ParsedInput(values.to_dict(), {name: ["Send this once."] for name in repeated})
 
 
-def sent_values() -> MultiDict[str, Any]:
+def parse_form() -> MultiDict[str, Any]:
     """The texts and files of a form. A browser's file input that was left empty is no file."""
     try:
         values: MultiDict[str, Any] = MultiDict(request.form)
@@ -150,40 +150,40 @@ def size_of(file: FileStorage) -> int:
     return size
 
 
-def read_json(data: bytes) -> Sent:
+def read_json(data: bytes) -> ParsedInput:
     """The object that this JSON holds."""
     if not data.strip():
         raise BadRequest("The body is empty. Send a JSON object, with Content-Type: application/json")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return read_broken_text(data)
+        return parse_json_leniently(data)
     if not isinstance(value, dict):
-        raise Invalid(NO_OBJECT)
-    return Sent(value, {})
+        raise UnprocessableEntity(EXPECTED_OBJECT)
+    return ParsedInput(value, {})
 
 
-def read_broken_text(data: bytes) -> Sent:
+def parse_json_leniently(data: bytes) -> ParsedInput:
     """What orjson refuses: half a surrogate pair is still JSON, and wrong in its field alone; all else is 400."""
     try:
-        value = json.loads(data.decode(), parse_constant=refuse_constant)
+        value = json.loads(data.decode(), parse_constant=reject_constant)
         parts = value.items() if isinstance(value, dict) else [("", value)]
-        broken = [name for name, part in parts if not is_text(json.dumps([name, part], ensure_ascii=False))]
+        broken = [name for name, part in parts if not is_encodable(json.dumps([name, part], ensure_ascii=False))]
     except (ValueError, RecursionError):
         raise BadRequest("The body is not JSON. Look for a missing quote, bracket or comma") from None
     if not broken:
         raise BadRequest("The body holds a number that is too large, or nests too deep")
     if not isinstance(value, dict):
-        raise Invalid(NO_OBJECT)
-    return Sent(value, {name: ["This holds half a surrogate pair, which is no character."] for name in broken})
+        raise UnprocessableEntity(EXPECTED_OBJECT)
+    return ParsedInput(value, {name: ["This holds half a surrogate pair, which is no character."] for name in broken})
 
 
-def refuse_constant(name: str) -> NoReturn:
+def reject_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which are not JSON (RFC 8259, section 6)."""
     raise ValueError(name)
 
 
-def is_text(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Whether a text can be written in UTF-8."""
     try:
         text.encode()

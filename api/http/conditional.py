@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import request
 
-from models import Dog, Stale
+from models import Dog, VersionConflict
 
 
-def version_to_match(dog: Dog) -> int | None:
-    """The version that a write must find, or None where the client did not ask. Raises `Stale`."""
+def if_match_version(dog: Dog) -> int | None:
+    """The version that a write must find, or None where the client did not ask. Raises `VersionConflict`."""
     if request.headers.get("If-Match", "*").strip() == "*":
         return None
     if not request.if_match.is_strong(dog.etag):
-        raise Stale("This dog has been changed since you read it")
+        raise VersionConflict("This dog has been changed since you read it")
     return dog.version

@@ -13,10 +13,10 @@ from limits.errors import StorageError
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from models import Conflict, Ended, NotFound, Stale
+from models import Conflict, NotFound, SessionExpired, VersionConflict
 
 from .error_types import ERROR_TYPES
-from .outages import NO_ROOM, PicturesUnavailable, StorageFull, is_full, reason
+from .outages import DISK_FULL_MESSAGE, StorageFull, StorageUnavailable, is_full, root_cause
 from .responses import JSON, PROBLEM, JsonResponse
 
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
@@ -59,7 +59,7 @@ class Forbidden(ApiError):
     slug = "forbidden"
 
 
-class CrossSite(ApiError):
+class CrossOriginForbidden(ApiError):
     """A browser speaks for a page of a foreign site."""
 
     slug = "cross-site"
@@ -71,7 +71,7 @@ class UnsupportedMediaType(ApiError):
     slug = "unsupported-media-type"
 
 
-class Invalid(ApiError):
+class UnprocessableEntity(ApiError):
     """The request was read, but can't be taken."""
 
     slug = "validation"
@@ -102,25 +102,25 @@ MESSAGES = {
     413: "The body is too large: at most 64 KiB, and 10 MiB for a picture",
     500: "The server made a mistake. It is not your fault",
 }
-OUTAGE = "The database can't be reached right now. Try again in a moment"
+DATABASE_UNAVAILABLE = "The database can't be reached right now. Try again in a moment"
 
 
 def init_app(app: Flask) -> None:
     """Send every exception through `answer`."""
-    app.register_error_handler(Exception, answer)
+    app.register_error_handler(Exception, handle_exception)
 
 
-def answer(error: Exception) -> Response:
+def handle_exception(error: Exception) -> Response:
     """The response for an exception, in the envelope, or as RFC 9457 to a client that asks for it."""
-    slug, message, fields, headers = explain(error)
+    slug, message, fields, headers = to_problem(error)
     kind = ERROR_TYPES[slug]
     if kind.status >= 500 and not isinstance(error, ApiError):
-        because = reason(error)
+        because = root_cause(error)
         log.error("The request failed%s", because and f" ({because})", exc_info=error)
     facts: dict[str, Any] = {"type": kind.path, "request_id": request.id}  # type: ignore[attr-defined]
     if fields:
         facts["fields"] = fields
-    if prefers_problem():
+    if accepts_problem_json():
         body = {"title": kind.title, "status": kind.status, "detail": message, **facts}
         response = JsonResponse(body, kind.status, PROBLEM)
     else:
@@ -131,7 +131,7 @@ def answer(error: Exception) -> Response:
     return response
 
 
-def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
+def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
     """The slug, message, fields and headers of an exception. What is not known here is our own mistake."""
     match error:
         case ApiError():
@@ -141,9 +141,9 @@ def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mappi
             return "validation", "Please correct: " + ", ".join(fields), fields, {}
         case Conflict():
             return "conflict", str(error), error.fields, {}
-        case Ended():
-            return explain(Unauthorized(str(error)))
-        case Stale():
+        case SessionExpired():
+            return to_problem(Unauthorized(str(error)))
+        case VersionConflict():
             return "precondition-failed", str(error), None, {}
         case NotFound():
             return "not-found", str(error), None, {}
@@ -151,14 +151,14 @@ def explain(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mappi
             return http_error(error)
         case peewee.IntegrityError():
             return "conflict", "Something that this needs has just been deleted. Read it again", None, {}
-        case PicturesUnavailable():
+        case StorageUnavailable():
             return "unavailable", str(error), None, {"Retry-After": "5"}
         case StorageFull():
             return "insufficient-storage", str(error), None, {}
         case peewee.DatabaseError() if is_full(error):
-            return "insufficient-storage", NO_ROOM, None, {}
+            return "insufficient-storage", DISK_FULL_MESSAGE, None, {}
         case peewee.OperationalError() | peewee.InterfaceError() | StorageError():
-            return "unavailable", OUTAGE, None, {"Retry-After": "1"}
+            return "unavailable", DATABASE_UNAVAILABLE, None, {"Retry-After": "1"}
     return "internal", MESSAGES[500], None, {}
 
 
@@ -181,7 +181,7 @@ def field_messages(error: ValidationError) -> dict[str, Any]:
     return {name if FIELD_NAME.fullmatch(name) else "?": texts for name, texts in messages.items()}
 
 
-def prefers_problem() -> bool:
+def accepts_problem_json() -> bool:
     """Whether the client names RFC 9457's media type, and does not like plain JSON better."""
     accept = request.accept_mimetypes
     named = any(value.lower() == PROBLEM and quality for value, quality in accept)

@@ -11,12 +11,12 @@ import peewee
 
 from models.errors import sqlstate
 
-NO_ROOM = "There is no room left to store this. Whoever runs the server has to make some"
+DISK_FULL_MESSAGE = "There is no room left to store this. Whoever runs the server has to make some"
 # PostgreSQL's code for a full disk (its manual, appendix A).
 DISK_FULL = "53100"
 
 
-class PicturesUnavailable(Exception):
+class StorageUnavailable(Exception):
     """The place of the pictures can't be used right now."""
 
 
@@ -24,20 +24,20 @@ class StorageFull(Exception):
     """There is no room left for what is to be stored."""
 
 
-def reason(error: Exception) -> str:
+def root_cause(error: Exception) -> str:
     """What lies behind an error, in the words of the system or of the store, and never in those of a user."""
     return getattr(error.__cause__, "strerror", None) or ""
 
 
 @contextmanager
-def failures_explained(refusal: str) -> Iterator[None]:
-    """Turn an `OSError` of the pictures' place into `StorageFull`, or `PicturesUnavailable` with this text."""
+def translate_storage_errors(refusal: str) -> Iterator[None]:
+    """Turn an `OSError` of the pictures' place into `StorageFull`, or `StorageUnavailable` with this text."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(NO_ROOM) from error
-        raise PicturesUnavailable(refusal) from error
+            raise StorageFull(DISK_FULL_MESSAGE) from error
+        raise StorageUnavailable(refusal) from error
 
 
 def is_full(error: Exception) -> bool:

@@ -14,12 +14,12 @@ from flask import current_app, request
 from itsdangerous import BadData, Signer, base64_decode, base64_encode
 from marshmallow import ValidationError
 
-from models import database, prepared
+from models import cached_statement, database
 
-from .body import QUERIES, this_request
+from .body import QUERY_CACHE_SIZE, current_request
 
 # Where a page ended: the value of the sort column, and the id.
-Place = tuple[Any, int]
+CursorPosition = tuple[Any, int]
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Page:
     @property
     def next_url(self) -> str:
         """The whole URL of the next page."""
-        asked = this_request()
+        asked = current_request()
         begin = without_cursor(asked.query_string)
         return f"{current_app.config['PUBLIC_URL']}{asked.path}?{begin}{urlencode({'cursor': self.next})}"
 
 
-@lru_cache(QUERIES)
+@lru_cache(QUERY_CACHE_SIZE)
 def without_cursor(query_string: bytes) -> str:
     """The parameters of a query but for its cursor, so that one can follow them."""
     query = parse_qsl(query_string.decode(), keep_blank_values=True)
     return "".join(f"{urlencode({name: value})}&" for name, value in query if name != "cursor")
 
 
-class List(NamedTuple):
+class ListQuery(NamedTuple):
     """What a list is, but for the values that its rows are found by. Lists that are alike share the text of a query."""
 
     find: Callable[[], peewee.ModelSelect[Any]]
@@ -82,8 +82,8 @@ def paginate(
 
     def rows(way: Any = None, at_once: bool = False, by_ids: bool = False) -> list[Any]:
         goes_by = columns["id"] if by_ids else column
-        this_list = List(find, way, at_once, pairs, goes_by, columns["id"], sort.startswith("-"))
-        return rows_after(this_list, values, place, limit + 1)
+        this_list = ListQuery(find, way, at_once, pairs, goes_by, columns["id"], sort.startswith("-"))
+        return fetch_after(this_list, values, place, limit + 1)
 
     if search and query.get("q"):
         values["part"] = query["q"]
@@ -94,28 +94,28 @@ def paginate(
     return Page(found[:limit], limit, cursor)
 
 
-def rows_after(this_list: List, values: dict[str, Any], place: Place | None, count: int) -> list[Any]:
+def fetch_after(this_list: ListQuery, values: dict[str, Any], place: CursorPosition | None, count: int) -> list[Any]:
     """The next `count` rows behind a place, in the order of the column and then of the id.
 
     On SQLite first the rest of the rows that are equal in the column, then those beyond: at once, by a comparison of
     pairs, it would walk through all equal ones. PostgreSQL finds pairs at once, and would else go by the ids alone.
     """
     if place is None:
-        return selected(this_list, None, limit=count, **values)
+        return page_query(this_list, None, limit=count, **values)
     value, row_id = place
     if this_list.column is this_list.identity:
-        return selected(this_list, beyond, limit=count, cursor=row_id, **values)
+        return page_query(this_list, after_value, limit=count, cursor=row_id, **values)
     if this_list.at_once or not isinstance(database.obj, peewee.SqliteDatabase):
-        return selected(this_list, behind_pair, limit=count, cursor=value, id=row_id, **values)
-    found = selected(this_list, among_equal, limit=count, cursor=value, id=row_id, **values)
+        return page_query(this_list, after_row, limit=count, cursor=value, id=row_id, **values)
+    found = page_query(this_list, after_tie, limit=count, cursor=value, id=row_id, **values)
     if len(found) < count:
-        found += selected(this_list, beyond, limit=count - len(found), cursor=value, **values)
+        found += page_query(this_list, after_value, limit=count - len(found), cursor=value, **values)
     return found
 
 
-@prepared
-def selected(
-    this_list: List,
+@cached_statement
+def page_query(
+    this_list: ListQuery,
     behind: Callable[..., Any] | None,
     limit: Any,
     cursor: Any = None,
@@ -129,7 +129,7 @@ def selected(
         column = identity if this_list.column is this_list.identity else this_list.column
         by = this_list._replace(column=column, identity=identity)
         for name, same in by.equal:
-            rows = rows.where(is_equal(same, equal[name]))
+            rows = rows.where(equality_condition(same, equal[name]))
         if behind is not None:
             rows = rows.where(behind(by, cursor, id))
         order = (column,) if column is identity else (column, identity)
@@ -139,25 +139,25 @@ def selected(
     return rows.limit(limit)
 
 
-def beyond(this_list: List, value: Any, _: Any) -> Any:
+def after_value(this_list: ListQuery, value: Any, _: Any) -> Any:
     """The condition that a row comes behind all those with this value."""
     return this_list.column < value if this_list.descending else this_list.column > value
 
 
-def among_equal(this_list: List, value: Any, row_id: Any) -> Any:
+def after_tie(this_list: ListQuery, value: Any, row_id: Any) -> Any:
     """The condition that a row has this value, and comes behind the one with this id."""
     later = this_list.identity < row_id if this_list.descending else this_list.identity > row_id
     return (this_list.column == value) & later
 
 
-def behind_pair(this_list: List, value: Any, row_id: Any) -> Any:
+def after_row(this_list: ListQuery, value: Any, row_id: Any) -> Any:
     """The condition that a row comes behind the place of this value and id, as one comparison."""
     pair = peewee.Tuple(this_list.column, this_list.identity)
-    place = peewee.Tuple(value.kept_as(this_list.column), row_id.kept_as(this_list.identity))
+    place = peewee.Tuple(value.for_column(this_list.column), row_id.for_column(this_list.identity))
     return pair < place if this_list.descending else pair > place
 
 
-def is_equal(column: Any, value: Any) -> Any:
+def equality_condition(column: Any, value: Any) -> Any:
     """The condition that a column has this value, for a list that goes by the column and the id.
 
     PostgreSQL would take an equality for a reason to go by the ids alone, past all rows that do not fit.
@@ -178,7 +178,7 @@ def write_cursor(signer: Signer, row: Any, column: Any) -> str:
     return signer.sign(base64_encode(orjson.dumps([value, row.id]))).decode()
 
 
-def read_cursor(signer: Signer, cursor: str, column: Any) -> Place:
+def read_cursor(signer: Signer, cursor: str, column: Any) -> CursorPosition:
     """The place that this cursor names. Raises `ValidationError`."""
     try:
         value, row_id = orjson.loads(base64_decode(signer.unsign(cursor.encode("ascii", "replace"))))

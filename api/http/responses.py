@@ -12,7 +12,7 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
-def envelope(data: Any, status: int, **siblings: Any) -> dict[str, Any]:
+def success_body(data: Any, status: int, **siblings: Any) -> dict[str, Any]:
     """The one shape of a success: `{"data": ..., "status": {"code", "message"}}`, and siblings such as `page`."""
     return {"data": data, "status": {"code": status, "message": "Success"}, **siblings}
 

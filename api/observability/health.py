@@ -27,20 +27,20 @@ NO_DATABASE = "The database does not answer"
 NO_STORE = "Pictures can't be stored"
 
 
-class Check:
+class SingleFlightCheck:
     """A question that may hang. It runs in a thread of its own, and who asks meanwhile waits for the same answer.
 
     So there is one such thread at most, however many ask and however long it hangs.
     """
 
     def __init__(self, question: Callable[[], Any]) -> None:
-        self.question = question
+        self.probe = question
         self.lock = threading.Lock()
-        self.ends_at = 0.0
+        self.deadline = 0.0
         self.answer: Future[Any] = Future()
         self.answer.set_result(None)
 
-    def begin(self) -> Callable[[], Any]:
+    def start(self) -> Callable[[], Any]:
         """Ask, unless it is being asked. Returns what waits for the answer.
 
         That raises what the question raises, and `TimeoutError` when the deadline is over; at once where it has hung
@@ -51,14 +51,14 @@ class Check:
                 answer: Future[Any] = Future()
                 threading.Thread(target=self.run, args=(answer,), name="check", daemon=True).start()
                 self.answer = answer
-                self.ends_at = time.monotonic() + DEADLINE
-            answer, ends_at = self.answer, self.ends_at
-        return lambda: answer.result(max(0, ends_at - time.monotonic()))
+                self.deadline = time.monotonic() + DEADLINE
+            answer, deadline = self.answer, self.deadline
+        return lambda: answer.result(max(0, deadline - time.monotonic()))
 
     def run(self, answer: Future[Any]) -> None:
         """Ask, and hand on what comes of it."""
         try:
-            answer.set_result(self.question())
+            answer.set_result(self.probe())
         except Exception as error:
             answer.set_exception(error)
 
@@ -67,26 +67,26 @@ class Readiness:
     """The checks of an application."""
 
     def __init__(self, database: peewee.Database, store: PictureStore) -> None:
-        self.database = Check(lambda: pending_migrations(database))
-        self.store = Check(store.check)
+        self.database = SingleFlightCheck(lambda: pending_migrations(database))
+        self.store = SingleFlightCheck(store.check)
 
     def reasons(self) -> dict[str, str]:
         """Why the server can't do its work, by what is at fault. Takes `DEADLINE` seconds at most."""
-        database, store = self.database.begin(), self.store.begin()
+        database, store = self.database.start(), self.store.start()
         reasons = {}
         try:
             if pending := database():
                 reasons["migrations"] = f"Migrations are still to be applied: {', '.join(pending)}"
         except Exception as error:
-            reasons["database"] = failed(NO_DATABASE, error)
+            reasons["database"] = log_and_return(NO_DATABASE, error)
         try:
             store()
         except Exception as error:
-            reasons["store"] = failed(NO_STORE, error)
+            reasons["store"] = log_and_return(NO_STORE, error)
         return reasons
 
 
-def failed(reason: str, error: Exception) -> str:
+def log_and_return(reason: str, error: Exception) -> str:
     """The reason. Why it is one stands in the log by its kind alone, since its text may hold a secret or a path."""
     log.warning("%s (%s)", reason, type(error).__name__)
     return reason

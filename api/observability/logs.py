@@ -16,18 +16,18 @@ from typing import Any
 
 from flask import Flask, Response, g, has_request_context
 
-from ..http.body import this_request
+from ..http.body import current_request
 
 log = logging.getLogger("kennel")
 
 
 def init_app(app: Flask) -> None:
     """Send the log to standard error, and a line of each request."""
-    set_up(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"])
-    app.after_request(log_line)
+    configure_logging(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"])
+    app.after_request(log_request)
 
 
-def set_up(log_format: str, level: str) -> None:
+def configure_logging(log_format: str, level: str) -> None:
     """Give our log one handler that writes in this format, and what libraries warn of the same one.
 
     Else Python would print that as it comes, and not as JSON. At no level do libraries tell more: a line of theirs may
@@ -47,9 +47,9 @@ def set_up(log_format: str, level: str) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def log_line(response: Response) -> Response:
+def log_request(response: Response) -> Response:
     """Log the request, by its route and not by its path or query, which hold what users typed."""
-    asked = this_request()
+    asked = current_request()
     if log.isEnabledFor(logging.INFO):
         # As the logger makes it, but for where in the code it is: to find that out would take longer than all else.
         record = logging.LogRecord(log.name, logging.INFO, "", 0, "", None, None)
@@ -68,15 +68,15 @@ def log_line(response: Response) -> Response:
 
 
 @lru_cache(maxsize=1)
-def second(at: int) -> str:
+def format_second(at: int) -> str:
     """A Unix time as date and time, remembered: most lines come in the same second as the one before."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def facts_of(record: logging.LogRecord) -> dict[str, Any]:
+def record_fields(record: logging.LogRecord) -> dict[str, Any]:
     """What a line says."""
     facts = {
-        "time": f"{second(int(record.created))}.{int(record.msecs):03}+00:00",
+        "time": f"{format_second(int(record.created))}.{int(record.msecs):03}+00:00",
         "level": record.levelname.lower(),
     }
     if message := record.getMessage():
@@ -85,13 +85,13 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     if record.name != log.name:
         facts["logger"] = record.name
     if has_request_context():
-        facts["request_id"] = this_request().id
+        facts["request_id"] = current_request().id
     if record.exc_info:
-        facts["exception"] = trace_of(record.exc_info[1])
+        facts["exception"] = format_traceback(record.exc_info[1])
     return facts
 
 
-def trace_of(error: BaseException | None) -> str:
+def format_traceback(error: BaseException | None) -> str:
     """Where an exception came from, and what it was raised from, by kinds and lines of code.
 
     Its text may quote what a user sent, a password for one, so it stands in the log at the level `debug` alone.
@@ -110,7 +110,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and below it the exception, where there is one."""
-        facts = facts_of(record)
+        facts = record_fields(record)
         start = f"{facts.pop('time')} {facts.pop('level').upper()} {facts.pop('message', '')}".rstrip()
         exception = facts.pop("exception", None)
         line = " ".join([start, *[f"{name}={fact}" for name, fact in facts.items()]])
@@ -122,4 +122,4 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object."""
-        return json.dumps(facts_of(record))
+        return json.dumps(record_fields(record))

@@ -29,15 +29,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from models.db.postgres import Postgres
+from models.db.postgres import PooledPostgresqlDatabase
 
-from ..http.body import this_request
+from ..http.body import current_request
 from ..http.errors import TooManyRequests, Unauthorized, Unavailable
 
 log = logging.getLogger("kennel")
 
 # What names the folder, by a convention of prometheus_client.
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 # Each name of a label is a row of numbers, so names that a client may choose freely are not among them.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -56,14 +56,14 @@ class Metrics:
         # prometheus_client chose where it keeps numbers when it was imported, and the folder was not known then.
         values.ValueClass = values.get_value_class()
         self.requests = counter("http_requests", "Requests answered.", "method", "route", "status")
-        self.request_seconds = seconds(
+        self.request_seconds = histogram(
             "http_request_seconds", "Seconds from a request to its answer.", SECONDS, "method", "route", "status"
         )
         self.queries = counter("database_queries", "Statements run, by how they ended.", "statement", "outcome")
-        self.query_seconds = seconds(
+        self.query_seconds = histogram(
             "database_query_seconds", "Seconds that a statement took.", QUERY_SECONDS, "statement"
         )
-        self.picture_seconds = seconds(
+        self.picture_seconds = histogram(
             "picture_seconds", "Seconds that it took to read and shrink an upload, or to draw a default.",
             SECONDS, "source",
         )  # fmt: skip
@@ -76,7 +76,7 @@ class Metrics:
         method = request.method if request.method in METHODS else "other"
         labels = (method, str(request.url_rule or "(no route)"), str(response.status_code))
         self.requests.labels(*labels).inc()
-        self.request_seconds.labels(*labels).observe(time.perf_counter() - this_request().started)
+        self.request_seconds.labels(*labels).observe(time.perf_counter() - current_request().started)
         return response
 
     def count_query(self, event: QueryEvent) -> None:
@@ -86,7 +86,7 @@ class Metrics:
         self.queries.labels(statement, "failed" if event.exception else "ok").inc()
         self.query_seconds.labels(statement).observe(event.duration)
 
-    def watch_connections(self, database: Postgres) -> None:
+    def watch_connections(self, database: PooledPostgresqlDatabase) -> None:
         """Look each second how many connections are in use. To count them one by one would cost every query."""
         limit = gauge("database_connections_limit", "Connections to the database that may be open at most.")
         in_use = gauge("database_connections_in_use", "Connections to the database that are in use.")
@@ -101,7 +101,7 @@ def counter(name: str, meaning: str, *labels: str) -> Counter:
     return Counter(f"kennel_{name}", meaning, labels, registry=None)
 
 
-def seconds(name: str, meaning: str, bounds: Iterable[float], *labels: str) -> Histogram:
+def histogram(name: str, meaning: str, bounds: Iterable[float], *labels: str) -> Histogram:
     """How many took how long."""
     return Histogram(f"kennel_{name}", meaning, labels, buckets=tuple(bounds), registry=None)
 
@@ -114,24 +114,24 @@ def gauge(name: str, meaning: str) -> Gauge:
 def init_app(app: Flask) -> None:
     """Count in this process, if it is a worker of a server that has a `METRICS_PORT`. Else nothing is added at all."""
     app.extensions["metrics"] = None
-    if app.config["METRICS_PORT"] is None or FOLDER not in os.environ:
+    if app.config["METRICS_PORT"] is None or MULTIPROC_DIR_VARIABLE not in os.environ:
         return
     metrics = app.extensions["metrics"] = Metrics()
     app.after_request(metrics.count_request)
     database = app.extensions["database"]
     database.query_hooks.append(metrics.count_query)
-    if isinstance(database, Postgres):
+    if isinstance(database, PooledPostgresqlDatabase):
         threading.Thread(target=metrics.watch_connections, args=(database,), name="metrics", daemon=True).start()
 
 
-def picture_timed(source: str) -> AbstractContextManager[Any]:
+def time_picture(source: str) -> AbstractContextManager[Any]:
     """Count the seconds that the block takes to make a picture from this source, `upload` or `default`."""
     metrics: Metrics | None = current_app.extensions["metrics"]
     return metrics.picture_seconds.labels(source).time() if metrics else nullcontext()
 
 
 @contextmanager
-def login_counted() -> Iterator[None]:
+def count_login() -> Iterator[None]:
     """Count the block as a login, by how it ends."""
     outcome = "failed"
     try:
@@ -152,7 +152,7 @@ def login_counted() -> Iterator[None]:
             metrics.logins.labels(outcome).inc()
 
 
-class Workers:
+class WorkerCollector:
     """The sums over all worker processes, those that have died too."""
 
     def __init__(self, folder: Path) -> None:
@@ -180,7 +180,7 @@ def is_alive(process: int) -> bool:
     return True
 
 
-class MetricsPage(BaseHTTPRequestHandler):
+class MetricsHandler(BaseHTTPRequestHandler):
     """Answers `GET /metrics` and nothing else."""
 
     server: MetricsServer
@@ -219,14 +219,14 @@ class MetricsServer(ThreadingTCPServer):
     def __init__(self, address: str, port: int) -> None:
         """Take the port. Raises `OSError` where that can't be."""
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, port), MetricsPage)
+        super().__init__((address, port), MetricsHandler)
         self.registry = CollectorRegistry()
         self.folder = ""
 
     def start(self) -> None:
         """Make a fresh folder for the workers, and serve. Call it before the first worker is started."""
-        self.folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="kennel-metrics-")
-        self.registry.register(Workers(Path(self.folder)))
+        self.folder = os.environ[MULTIPROC_DIR_VARIABLE] = tempfile.mkdtemp(prefix="kennel-metrics-")
+        self.registry.register(WorkerCollector(Path(self.folder)))
         # A worker is a fork of this process: it would hold the port when this process has ended.
         os.register_at_fork(after_in_child=self.socket.close)
         threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()

@@ -12,10 +12,10 @@ from io import BytesIO
 
 # Boxes, items or units before a file counts as made to keep us busy. Encoders write some dozen.
 MAX_PARTS = 20_000
-UNCHECKED = "the sizes of the frames in this AVIF file can't be read"
+UNPARSABLE = "the sizes of the frames in this AVIF file can't be read"
 
 
-def frames(data: bytes) -> list[int]:
+def max_frame_pixels(data: bytes) -> list[int]:
     """The pixels of the largest frame of each item. Raises `ValueError`, `LookupError` or `struct.error`."""
     return [largest_frame(item) for item in items(data)]
 
@@ -34,7 +34,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = max(start, position + size) if size else len(data)
         yield kind, data[start:end]
         position = end
-    raise ValueError(UNCHECKED)
+    raise ValueError(UNPARSABLE)
 
 
 def items(data: bytes) -> Iterator[bytes]:
@@ -48,14 +48,14 @@ def items(data: bytes) -> Iterator[bytes]:
     version, _, sizes = number(1), number(3), number(2)
     count = number(4 if version > 1 else 2)
     if count > MAX_PARTS:
-        raise ValueError(UNCHECKED)
+        raise ValueError(UNPARSABLE)
     for _ in range(count):
         number(4 if version > 1 else 2)
         area = meta[b"idat"] if version and number(2) & 15 else data
         number(2)
         start = number(sizes >> 4 & 15)
         if number(2) != 1:
-            raise ValueError(UNCHECKED)  # In pieces, what it says could not be read here. Nobody writes these.
+            raise ValueError(UNPARSABLE)  # In pieces, what it says could not be read here. Nobody writes these.
         number(sizes & 15 if version else 0)
         start += number(sizes >> 12)
         yield area[start : start + number(sizes >> 8 & 15)]
@@ -80,7 +80,7 @@ def largest_frame(data: bytes) -> int:
         if header >> 3 & 15 == 1:
             largest = max(largest, frame_pixels(data[position : position + size]))
         position += size
-    raise ValueError(UNCHECKED)
+    raise ValueError(UNPARSABLE)
 
 
 def frame_pixels(sequence_header: bytes) -> int:
@@ -97,7 +97,7 @@ def frame_pixels(sequence_header: bytes) -> int:
     if take(1):
         take(5)
     elif take(1):
-        raise ValueError(UNCHECKED)  # Timing, which only films have.
+        raise ValueError(UNPARSABLE)  # Timing, which only films have.
     else:
         delays = take(1)
         for _ in range(take(5) + 1):

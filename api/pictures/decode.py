@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from .avif import frames
+from .avif import max_frame_pixels
 
 Size = tuple[int, int]
 
@@ -44,11 +44,11 @@ TOO_COMPLEX = "This JPEG takes too much memory or time to read; make it smaller 
 ORIENTATION_TAG = 0x0112
 
 
-class BadPicture(ValueError):
+class InvalidImage(ValueError):
     """What was sent is no picture that we take. Its text tells a person what is wrong and what to do."""
 
 
-class Source(NamedTuple):
+class DecodedImage(NamedTuple):
     """A picture as it was sent. `image` may have been read at one `scale`th of its full `size`."""
 
     image: Image.Image
@@ -58,10 +58,10 @@ class Source(NamedTuple):
     scale: int = 1
 
 
-def read_picture(data: bytes, box: Size) -> Source:
-    """The first picture of a file, at no less than the size at which it fits into the box. Raises `BadPicture`."""
+def read_picture(data: bytes, box: Size) -> DecodedImage:
+    """The first picture of a file, at no less than the size at which it fits into the box. Raises `InvalidImage`."""
     if not data:
-        raise BadPicture(EMPTY)
+        raise InvalidImage(EMPTY)
     if data.startswith(b"\xff\xd8\xff"):
         return read_jpeg(data, box)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -72,18 +72,18 @@ def read_picture(data: bytes, box: Size) -> Source:
         return read_webp(data)
     if data[4:8] == b"ftyp" and (b"avif" in data[8:256] or b"avis" in data[8:256]):
         return read_avif(data)
-    raise BadPicture(UNKNOWN)
+    raise InvalidImage(UNKNOWN)
 
 
 def check_size(size: Size, kind: str = "", limit: int = MAX_PIXELS) -> None:
-    """Raise `BadPicture` for more pixels than we decode."""
+    """Raise `InvalidImage` for more pixels than we decode."""
     pixels = size[0] * size[1]
     if pixels > MAX_PIXELS:
-        raise BadPicture(TOO_LARGE.format(MAX_PIXELS // 1_000_000))
+        raise InvalidImage(TOO_LARGE.format(MAX_PIXELS // 1_000_000))
     if pixels > limit:
-        raise BadPicture(TOO_LARGE_AS.format(kind, limit // 1_000_000))
+        raise InvalidImage(TOO_LARGE_AS.format(kind, limit // 1_000_000))
     if max(size) > MAX_SIDE:
-        raise BadPicture(TOO_LONG.format(MAX_SIDE))
+        raise InvalidImage(TOO_LONG.format(MAX_SIDE))
 
 
 def orientation_of(exif: bytes) -> int:
@@ -123,13 +123,13 @@ def segments_of(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         end = start + int.from_bytes(data[start : start + 2])
         marker = MARKER.search(data, end)
         yield kind, data[start:end], data[end : marker.start()] if marker else b""
-    raise BadPicture(DAMAGED)
+    raise InvalidImage(DAMAGED)
 
 
-def read_jpeg(data: bytes, box: Size) -> Source:
+def read_jpeg(data: bytes, box: Size) -> DecodedImage:
     """The first picture of a JPEG, with the segments that its pixels and colours need (ITU T.81, annex B)."""
     if data.count(b"\xff\xff") > len(data) // 4:
-        raise BadPicture(DAMAGED)  # half of it fill bytes, each of which would cost a step
+        raise InvalidImage(DAMAGED)  # half of it fill bytes, each of which would cost a step
     segments = list(segments_of(data))
     ((frame_kind, frame),) = ((kind, content) for kind, content, _ in segments if kind in FRAMES)
     scans = [content for kind, content, _ in segments if kind == SCAN]
@@ -138,7 +138,7 @@ def read_jpeg(data: bytes, box: Size) -> Source:
     progressive = frame_kind == FRAMES[2]
     buffered = progressive or scans[0][2] < components
     if len(scans) > MAX_SCANS or (buffered and width * height * components > MAX_COEFFICIENTS):
-        raise BadPicture(TOO_COMPLEX)
+        raise InvalidImage(TOO_COMPLEX)
 
     exif = (content[2:] for kind, content, _ in segments if kind == EXIF and content[2:6] == b"Exif")
     orientation = orientation_of(next(exif, b""))
@@ -160,13 +160,13 @@ def read_jpeg(data: bytes, box: Size) -> Source:
             file.write(coded)
     file.write(bytes((0xFF, END)))
     file.seek(0)
-    image = opened("JPEG", file)
+    image = open_image("JPEG", file)
     image.draft(None, (width // scale, height // scale))
     image.load()
-    return Source(image, (width, height), orientation, image.info.get("icc_profile"), scale)
+    return DecodedImage(image, (width, height), orientation, image.info.get("icc_profile"), scale)
 
 
-def read_png(data: bytes) -> Source:
+def read_png(data: bytes) -> DecodedImage:
     """A PNG with the chunks that its pixels and colours need (PNG, third edition, section 5)."""
     chunks, exif, profile, position, kind = [data[:8]], b"", None, 8, b""
     for _ in range(MAX_PARTS):
@@ -178,12 +178,12 @@ def read_png(data: bytes) -> Source:
         elif kind == b"eXIf":
             exif = data[start + 8 : position]
         elif kind == b"iCCP" and profile is None:
-            profile = inflate(data[start + 8 : position - 4].partition(b"\0")[2][1:])
+            profile = decompress_icc(data[start + 8 : position - 4].partition(b"\0")[2][1:])
         if kind == b"IEND":
             break
     if kind != b"IEND" or position > len(data):
-        raise BadPicture(DAMAGED)
-    image = opened("PNG", BytesIO(b"".join(chunks)))
+        raise InvalidImage(DAMAGED)
+    image = open_image("PNG", BytesIO(b"".join(chunks)))
     check_size(image.size)
     if image.mode in ("L", "I;16", "RGB") and "transparency" in image.info:
         # Pillow brings the pixels to 8 bits, but not the one colour that stands for transparency.
@@ -193,10 +193,10 @@ def read_png(data: bytes) -> Source:
         elif depth < 8:
             key = key * 255 // (2**depth - 1)
         image.info["transparency"] = key
-    return Source(image, image.size, orientation_of(exif), profile)
+    return DecodedImage(image, image.size, orientation_of(exif), profile)
 
 
-def inflate(packed: bytes) -> bytes:
+def decompress_icc(packed: bytes) -> bytes:
     """The start of what was packed, so much of it as a colour profile may have; nothing where it is broken."""
     try:
         return zlib.decompressobj().decompress(packed, MAX_PROFILE)
@@ -204,7 +204,7 @@ def inflate(packed: bytes) -> bytes:
         return b""
 
 
-def read_gif(data: bytes) -> Source:
+def read_gif(data: bytes) -> DecodedImage:
     """The first frame of a GIF, without the extensions before it but the one that names its transparency."""
     screen_width, screen_height, flags = struct.unpack_from("<HHB", data, 6)
     head = data[:MAX_GIF_HEAD]
@@ -219,31 +219,31 @@ def read_gif(data: bytes) -> Source:
         position += 1
     left, top, width, height = struct.unpack_from("<4H", data, position + 1)
     check_size((max(screen_width, left + width), max(screen_height, top + height)))
-    image = opened("GIF", BytesIO(data[:start] + control + data[position:]))
-    return Source(image, image.size)
+    image = open_image("GIF", BytesIO(data[:start] + control + data[position:]))
+    return DecodedImage(image, image.size)
 
 
-def read_webp(data: bytes) -> Source:
+def read_webp(data: bytes) -> DecodedImage:
     """The first frame of a WebP file: its decoder sorts the parts by itself, and reads no more than we ask for."""
-    image = opened("WEBP", BytesIO(data))
+    image = open_image("WEBP", BytesIO(data))
     check_size(image.size, "A WebP picture", MAX_WEBP_PIXELS)
-    return Source(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
+    return DecodedImage(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
 
 
-def read_avif(data: bytes) -> Source:
+def read_avif(data: bytes) -> DecodedImage:
     """The picture of an AVIF file, without its EXIF item: its orientation stands in boxes (ISO/IEC 23000-22, 7.3.6)."""
     # By this brand, an animation is the picture that stands for it.
     data = data[:8] + b"avif" + data[12:]
     data = re.sub(rb"(infe(?s:.{8}|.{10}|.{16}|.{18}))Exif", rb"\1\0\0\0\0", data)
-    image = opened("AVIF", BytesIO(data))
+    image = open_image("AVIF", BytesIO(data))
     check_size(image.size, "An AVIF picture", MAX_AVIF_PIXELS)
     # A frame may be coded far larger than it is declared, in each tile of a grid: the decoder scales it, afterwards.
-    coded = frames(data)
+    coded = max_frame_pixels(data)
     if max(coded) > image.width * image.height or sum(coded) > 3 * MAX_AVIF_PIXELS:
-        raise BadPicture(DAMAGED)
-    return Source(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
+        raise InvalidImage(DAMAGED)
+    return DecodedImage(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
 
 
-def opened(kind: str, file: BytesIO) -> Image.Image:
+def open_image(kind: str, file: BytesIO) -> Image.Image:
     """A file of this format, its header read and its pixels not."""
     return Image.open(file, formats=(kind,))

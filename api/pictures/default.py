@@ -7,7 +7,7 @@ import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .render import DOUBLE, NORMAL, Rendering, finish
+from .render import SIZE_1X, SIZE_2X, RenderedPicture, encode_sizes
 
 # White on each of these has a contrast of at least 4.5 (WCAG 2.2, 1.4.3).
 COLOURS = (
@@ -15,7 +15,7 @@ COLOURS = (
     "#0369a1", "#1d4ed8", "#4338ca", "#6d28d9", "#a21caf", "#be185d",
 )  # fmt: skip
 # Drawn at four times the double size and shrunk, for smooth edges.
-SHEET = (1000, 1400)
+CANVAS_SIZE = (1000, 1400)
 PAW = (
     (345, 640, 655, 940),
     (295, 770, 515, 1005),
@@ -27,12 +27,12 @@ PAW = (
 )
 
 
-def draw_default(username: str) -> Rendering:
+def render_avatar(username: str) -> RenderedPicture:
     """Draw a name's initial, or a paw where the font has no letter for it, in white on the name's colour.
 
     Exactly 125x175 and 250x350 pixels. Any text will do, and the same text gives the same bytes.
     """
-    shape = Image.new("L", SHEET)
+    shape = Image.new("L", CANVAS_SIZE)
     draw = ImageDraw.Draw(shape)
     if initial := initial_of(username):
         font = ImageFont.load_default(640)
@@ -43,9 +43,9 @@ def draw_default(username: str) -> Rendering:
         for pad in PAW:
             draw.ellipse(pad, fill=255)
     digest = hashlib.sha256(username.encode("utf-8", "surrogatepass")).digest()
-    picture = Image.new("RGB", DOUBLE, COLOURS[digest[0] % len(COLOURS)])
+    picture = Image.new("RGB", SIZE_2X, COLOURS[digest[0] % len(COLOURS)])
     picture.paste("white", mask=shape.reduce(4))
-    return finish(picture, NORMAL, lossless=True)
+    return encode_sizes(picture, SIZE_1X, lossless=True)
 
 
 def initial_of(username: str) -> str:

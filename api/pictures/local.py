@@ -7,24 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 
-class Folder:
+class LocalStorage:
     """A folder that files are kept in. A file is there whole or not at all."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     @property
-    def place(self) -> Path:
+    def lock_directory(self) -> Path:
         """The folder, which is made where it is missing, for locks among the processes of this machine."""
         self.path.mkdir(parents=True, exist_ok=True)
         return self.path
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Keep files, by their names, on disk for good when this returns. Raises `OSError`; some may be there then."""
-        folder = self.place
+        folder = self.lock_directory
         for name, content in files.items():
             self.write(name, content)
-        sync(folder)
+        fsync_directory(folder)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file aside, and give it its name when it is whole."""
@@ -57,7 +57,7 @@ class Folder:
         if failed:
             raise failed
 
-    def listed(self) -> Iterator[tuple[str, float]]:
+    def iter_files(self) -> Iterator[tuple[str, float]]:
         """The names of the files, and when each was written, in seconds since 1970. Raises `OSError`."""
         for path in self.path.glob("*.webp"):
             try:
@@ -68,7 +68,7 @@ class Folder:
                 yield path.name, written
 
 
-def sync(folder: Path) -> None:
+def fsync_directory(folder: Path) -> None:
     """Bring a folder's names to the disk, as `fsync` of a file does not."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -8,14 +8,14 @@ from typing import BinaryIO
 
 from PIL import Image, ImageCms
 
-from .decode import DAMAGED, MAX_PROFILE, BadPicture, Size, Source, read_picture
+from .decode import DAMAGED, MAX_PROFILE, DecodedImage, InvalidImage, Size, read_picture
 
-NORMAL = (125, 175)
-DOUBLE = (250, 350)
+SIZE_1X = (125, 175)
+SIZE_2X = (250, 350)
 BAND_PIXELS = 1 << 20
 
 # What brings a picture upright, by the value of EXIF's orientation tag. From 5 on it lies on its side.
-TURNS = {
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -27,7 +27,7 @@ TURNS = {
 
 
 @dataclass(frozen=True)
-class Rendering:
+class RenderedPicture:
     """A picture as it is kept: WebP files, and the normal one's `width` and `height` in CSS pixels.
 
     `double` is None where the source has no more pixels than fit into the normal size.
@@ -39,29 +39,29 @@ class Rendering:
     double: bytes | None
 
 
-def render(stream: BinaryIO) -> Rendering:
+def render(stream: BinaryIO) -> RenderedPicture:
     """Make an upload's picture upright, sRGB and small: within 125x175 pixels, doubled within 250x350.
 
-    It is never enlarged. `stream` is a seekable binary file, read from its start. Raises `BadPicture` for
+    It is never enlarged. `stream` is a seekable binary file, read from its start. Raises `InvalidImage` for
     what is in it, and nothing else. Takes up to 350 MB and, for 50 megapixels, about a second.
     """
     stream.seek(0)
     data = stream.read()
     try:
-        source = read_picture(data, DOUBLE)
+        source = read_picture(data, SIZE_2X)
         sideways = source.orientation > 4
         upright = source.size[::-1] if sideways else source.size
-        double, normal = fit(upright, DOUBLE), fit(upright, NORMAL)
-        picture = shrink(source, double[::-1] if sideways else double)
-        if source.orientation in TURNS:
-            picture = picture.transpose(TURNS[source.orientation])
-        return finish(in_srgb(picture, source.profile), normal)
-    except BadPicture:
+        double, normal = fit(upright, SIZE_2X), fit(upright, SIZE_1X)
+        picture = downscale(source, double[::-1] if sideways else double)
+        if source.orientation in EXIF_TRANSPOSE:
+            picture = picture.transpose(EXIF_TRANSPOSE[source.orientation])
+        return encode_sizes(in_srgb(picture, source.profile), normal)
+    except InvalidImage:
         raise
     except Exception as error:
         # Pillow documents no exceptions for broken files, and raises a dozen kinds. All that differs from
         # one call to the next is what was sent, so whatever was raised, that is the cause.
-        raise BadPicture(DAMAGED) from error
+        raise InvalidImage(DAMAGED) from error
 
 
 def fit(size: Size, box: Size) -> Size:
@@ -70,7 +70,7 @@ def fit(size: Size, box: Size) -> Size:
     return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
 
 
-def shrink(source: Source, size: Size) -> Image.Image:
+def downscale(source: DecodedImage, size: Size) -> Image.Image:
     """The picture in the given size, in a mode of `plain`, with no metadata.
 
     Made band by band to about twice the size, so that all its pixels are never there in a second mode.
@@ -81,7 +81,7 @@ def shrink(source: Source, size: Size) -> Image.Image:
     across, down = max(1, image.width // (2 * size[0])), max(1, min(lines, image.height // (2 * size[1])))
     lines -= lines % down
     bands = [
-        plain(image.crop((0, top, image.width, min(top + lines, image.height)))).reduce((across, down))
+        normalize_mode(image.crop((0, top, image.width, min(top + lines, image.height)))).reduce((across, down))
         for top in range(0, image.height, lines)
     ]
     larger = Image.new(bands[0].mode, (bands[0].width, -(-image.height // down)))
@@ -93,7 +93,7 @@ def shrink(source: Source, size: Size) -> Image.Image:
     return larger.resize(size, Image.Resampling.LANCZOS, exact)
 
 
-def plain(image: Image.Image) -> Image.Image:
+def normalize_mode(image: Image.Image) -> Image.Image:
     """The picture as L, LA, RGB, RGBA or CMYK, of 8 bits."""
     if image.mode == "I;16":
         # Pillow would cut these off at 255. The high one of each two bytes is the same in 8 bits.
@@ -124,11 +124,11 @@ def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return colours
 
 
-def finish(double: Image.Image, size: Size, lossless: bool = False) -> Rendering:
+def encode_sizes(double: Image.Image, size: Size, lossless: bool = False) -> RenderedPicture:
     """Both sizes, as WebP."""
     normal = double.resize(size, Image.Resampling.LANCZOS)
     larger = as_webp(double, lossless) if double.size != size else None
-    return Rendering(as_webp(normal, lossless), *size, larger)
+    return RenderedPicture(as_webp(normal, lossless), *size, larger)
 
 
 def as_webp(picture: Image.Image, lossless: bool) -> bytes:

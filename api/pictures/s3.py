@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # What `.env` may set too. Whatever else obstore knows, it takes from the environment itself.
-FROM_FILE = (
+DOTENV_VARIABLES = (
     *ENDPOINTS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
 )  # fmt: skip
 # A picture is small, so a store that takes longer than this is down. To keep one, and to clean up where that failed,
 # takes two calls that fail: four seconds in all.
-SECONDS = 2
+TIMEOUT_SECONDS = 2
 RETRY: RetryConfig = {
     "max_retries": 2,
-    "retry_timeout": timedelta(seconds=SECONDS),
+    "retry_timeout": timedelta(seconds=TIMEOUT_SECONDS),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=0.5), "base": 2},
 }
 # How long a signed URL is good for.
@@ -39,16 +39,16 @@ SIGNED_SECONDS = 600
 ATTRIBUTES = {"Content-Type": "image/webp", "Cache-Control": "public, max-age=31536000, immutable"}
 
 
-class Bucket:
+class S3Storage:
     """A bucket, or the part of one below a prefix. All that fails there is an `OSError`, as it is in a folder."""
 
     # For locks among the processes of this machine.
-    place: Path = ROOT
+    lock_directory: Path = ROOT
 
     def __init__(self, url: str, environment: Mapping[str, str | None]) -> None:
         """Of `s3://bucket/prefix`. Raises `ConfigError` for an endpoint that is no URL."""
         self.name, _, self.prefix = url.removeprefix("s3://").partition("/")
-        self.settings = {name: value for name in FROM_FILE if (value := environment.get(name))}
+        self.settings = {name: value for name in DOTENV_VARIABLES if (value := environment.get(name))}
         for name in ENDPOINTS:
             if not self.settings.get(name, "https:").startswith(("http:", "https:")):
                 raise ConfigError(f"{name}: it must be a URL. For example: https://s3.eu-central-1.amazonaws.com")
@@ -61,7 +61,7 @@ class Bucket:
     def client(self, **more: str) -> S3Store:
         """A client with these settings on top. It opens no connection yet."""
         is_plain = any(self.settings.get(name, "").startswith("http:") for name in ENDPOINTS)
-        options: ClientConfig = {"allow_http": is_plain, "connect_timeout": "1s", "timeout": f"{SECONDS}s"}
+        options: ClientConfig = {"allow_http": is_plain, "connect_timeout": "1s", "timeout": f"{TIMEOUT_SECONDS}s"}
         config = {name.lower(): value for name, value in {**self.settings, **more}.items()}
         return S3Store(
             self.name,
@@ -73,22 +73,22 @@ class Bucket:
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Keep files, by their names. Raises `OSError`, and then some may be there."""
-        with failures_told():
+        with wrap_s3_errors():
             for name, content in files.items():
                 self.store.put(name, content, attributes=ATTRIBUTES, use_multipart=False)
 
     def get(self, name: str) -> bytes | None:
         """The content of a file, or None where there is none of this name. Raises `OSError`."""
         try:
-            with failures_told():
+            with wrap_s3_errors():
                 return bytes(self.store.get(name).bytes())
         except FileNotFoundError:
             return None
 
-    def signed(self, name: str, method: str) -> str | None:
+    def signed_url(self, name: str, method: str) -> str | None:
         """A URL that anybody can read a file by for a while, or None where there is none. Raises `OSError`."""
         try:
-            with failures_told():
+            with wrap_s3_errors():
                 self.store.head(name)
                 return obstore.sign(self.store, method, name, timedelta(seconds=SIGNED_SECONDS))  # type: ignore[call-overload]
         except FileNotFoundError:
@@ -103,19 +103,19 @@ class Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove these files, where they are there. Raises `OSError`."""
-        with failures_told():
+        with wrap_s3_errors():
             self.store.delete([*names])
 
-    def listed(self) -> Iterator[tuple[str, float]]:
+    def iter_files(self) -> Iterator[tuple[str, float]]:
         """The names of the files, and when each was written, in seconds since 1970. Raises `OSError`."""
-        with failures_told():
+        with wrap_s3_errors():
             for files in self.store.list(chunk_size=1000):
                 for file in files:
                     yield file["path"], file["last_modified"].timestamp()
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def wrap_s3_errors() -> Iterator[None]:
     """Turn what obstore raises into an `OSError`, with the first line of its long text.
 
     `FileNotFoundError` stays what it is, but for a bucket that is missing.

@@ -14,22 +14,22 @@ from flask import Flask, current_app
 from PIL import Image
 
 from models import Picture
-from models.db.file_lock import alone_in
+from models.db.file_lock import exclusive_lock
 
 from ..config import environment
-from ..http.concurrency import fetch_slot, slot, upload_slot
-from ..http.outages import PicturesUnavailable, failures_explained
-from ..observability.metrics import picture_timed
-from .default import draw_default
-from .local import Folder
-from .render import Rendering, render
-from .s3 import Bucket
+from ..http.concurrency import cpu_limiter, storage_limiter, upload_limiter
+from ..http.outages import StorageUnavailable, translate_storage_errors
+from ..observability.metrics import time_picture
+from .default import render_avatar
+from .local import LocalStorage
+from .render import RenderedPicture, render
+from .s3 import S3Storage
 
 log = logging.getLogger("kennel")
 
-NAME = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
+FILENAME_PATTERN = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
 # A file that no row names may belong to a request that is still under way; after this many seconds it does not.
-ABANDONED_SECONDS = 3600
+ORPHAN_GRACE_SECONDS = 3600
 NOT_STORED = "Pictures can't be stored right now. Try again in a moment"
 NOT_READ = "This picture can't be read right now. Try again in a moment"
 
@@ -37,13 +37,13 @@ NOT_READ = "This picture can't be read right now. Try again in a moment"
 class PictureStore:
     """Pictures in a folder or a bucket. A file is there whole or not at all, under a name that was never used before.
 
-    Where the place of the pictures fails, `PicturesUnavailable` is raised, and `StorageFull` where it has no room.
+    Where the place of the pictures fails, `StorageUnavailable` is raised, and `StorageFull` where it has no room.
     """
 
-    def __init__(self, files: Folder | Bucket) -> None:
+    def __init__(self, files: LocalStorage | S3Storage) -> None:
         self.files = files
 
-    def save(self, rendering: Rendering, is_default: bool) -> Picture:
+    def save(self, rendering: RenderedPicture, is_default: bool) -> Picture:
         """Keep a picture, there for good when this returns."""
         picture = Picture(
             image=f"{secrets.token_hex(16)}.webp",
@@ -56,7 +56,7 @@ class PictureStore:
         if picture.double and rendering.double:
             files[picture.double] = rendering.double
         try:
-            with failures_explained(NOT_STORED):
+            with translate_storage_errors(NOT_STORED):
                 self.files.put(files)
         except BaseException:
             self.delete(picture)
@@ -64,7 +64,7 @@ class PictureStore:
         return picture
 
     @contextmanager
-    def kept(self, rendering: Rendering, is_default: bool = False) -> Iterator[Picture]:
+    def stored(self, rendering: RenderedPicture, is_default: bool = False) -> Iterator[Picture]:
         """Keep a picture if the block succeeds: files before the row that names them, and none without it."""
         picture = self.save(rendering, is_default)
         try:
@@ -73,28 +73,28 @@ class PictureStore:
             self.delete(picture)
             raise
 
-    def open(self, name: str) -> bytes | None:
+    def read(self, name: str) -> bytes | None:
         """The content of a picture's file, or None where there is none of this name."""
-        if not NAME.fullmatch(name):
+        if not FILENAME_PATTERN.fullmatch(name):
             return None
-        with failures_explained(NOT_READ), self.reading():
+        with translate_storage_errors(NOT_READ), self.reading():
             return self.files.get(name)
 
-    def link(self, name: str, method: str) -> str | None:
+    def signed_url(self, name: str, method: str) -> str | None:
         """A URL for this method that a picture's file can be read by for a while, or None where there is none."""
-        if not NAME.fullmatch(name) or isinstance(self.files, Folder):
+        if not FILENAME_PATTERN.fullmatch(name) or isinstance(self.files, LocalStorage):
             return None
-        with failures_explained(NOT_READ), self.reading():
-            return self.files.signed(name, method)
+        with translate_storage_errors(NOT_READ), self.reading():
+            return self.files.signed_url(name, method)
 
     def reading(self) -> AbstractContextManager[None]:
         """What a read is done within: threads that wait for a store elsewhere leave some to all other requests."""
-        return nullcontext() if isinstance(self.files, Folder) else fetch_slot()
+        return nullcontext() if isinstance(self.files, LocalStorage) else storage_limiter()
 
     @property
     def origin(self) -> str:
         """The origin that `link` leads to, as browsers write it; a folder has none."""
-        return "" if isinstance(self.files, Folder) else self.files.origin
+        return "" if isinstance(self.files, LocalStorage) else self.files.origin
 
     def delete(self, picture: Picture | None) -> None:
         """Remove a picture's files, where there is one. What can't be removed now is left to `prune`.
@@ -113,16 +113,16 @@ class PictureStore:
         self.files.put({name: b"A check whether pictures can be stored."})
         self.files.remove([name])
 
-    def prune(self, named: Iterable[str], older_than: float = ABANDONED_SECONDS) -> list[str]:
+    def prune(self, named: Iterable[str], older_than: float = ORPHAN_GRACE_SECONDS) -> list[str]:
         """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
         keep = set(named)
         oldest = time.time() - older_than
-        with failures_explained(NOT_READ):
+        with translate_storage_errors(NOT_READ):
             useless = [
                 name
-                for name, written in self.files.listed()
+                for name, written in self.files.iter_files()
                 # What a crash leaves of writing a file begins with a dot.
-                if NAME.fullmatch(name.removeprefix(".")) and name not in keep and written <= oldest
+                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in keep and written <= oldest
             ]
             if useless:
                 self.files.remove(useless)
@@ -130,16 +130,16 @@ class PictureStore:
 
     def names(self) -> Iterator[str]:
         """The names of all pictures' files."""
-        with failures_explained(NOT_READ):
-            yield from (name for name, _ in self.files.listed() if NAME.fullmatch(name))
+        with translate_storage_errors(NOT_READ):
+            yield from (name for name, _ in self.files.iter_files() if FILENAME_PATTERN.fullmatch(name))
 
     def copy(self, name: str, to: PictureStore) -> bool | None:
         """Copy a file, and read it back. False where it is there already, None where there is none to copy.
 
         Raises as `put` does.
         """
-        content = self.open(name)
-        if content is None or to.open(name) == content:
+        content = self.read(name)
+        if content is None or to.read(name) == content:
             return None if content is None else False
         to.put(name, content)
         return True
@@ -147,17 +147,17 @@ class PictureStore:
     def put(self, name: str, content: bytes) -> None:
         """Keep a file that has a name already, and read it back.
 
-        Raises `PicturesUnavailable` also where what is read back is something else.
+        Raises `StorageUnavailable` also where what is read back is something else.
         """
-        with failures_explained(NOT_STORED):
+        with translate_storage_errors(NOT_STORED):
             self.files.put({name: content})
-        if self.open(name) != content:
-            raise PicturesUnavailable(f"{name} is not the same when it is read back")
+        if self.read(name) != content:
+            raise StorageUnavailable(f"{name} is not the same when it is read back")
 
 
-def store_of(url: str) -> PictureStore:
+def make_store(url: str) -> PictureStore:
     """The store of this URL, as `UPLOADS_URL` takes it. Opens nothing. Raises `ConfigError`."""
-    return PictureStore(Bucket(url, environment()) if url.startswith("s3://") else Folder(url))
+    return PictureStore(S3Storage(url, environment()) if url.startswith("s3://") else LocalStorage(url))
 
 
 def init_app(app: Flask) -> None:
@@ -167,27 +167,27 @@ def init_app(app: Flask) -> None:
     warning can't be caught in one thread alone.
     """
     Image.MAX_IMAGE_PIXELS = None
-    app.extensions["pictures"] = store_of(app.config["UPLOADS_URL"])
+    app.extensions["pictures"] = make_store(app.config["UPLOADS_URL"])
 
 
-def pictures() -> PictureStore:
+def picture_store() -> PictureStore:
     """The store of this application."""
     return current_app.extensions["pictures"]
 
 
 @contextmanager
-def kept_picture(rendering: Rendering | None, username: str) -> Iterator[Picture]:
+def stored_picture(rendering: RenderedPicture | None, username: str) -> Iterator[Picture]:
     """Keep this picture, or without one the default of this name, if the block succeeds."""
     if rendering is None:
-        with slot(), picture_timed("default"):
-            drawn = draw_default(username)
-    with pictures().kept(rendering or drawn, is_default=rendering is None) as picture:
+        with cpu_limiter(), time_picture("default"):
+            drawn = render_avatar(username)
+    with picture_store().stored(rendering or drawn, is_default=rendering is None) as picture:
         yield picture
 
 
-def render_in_slot(stream: BinaryIO) -> Rendering:
+def render_limited(stream: BinaryIO) -> RenderedPicture:
     """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
-    with failures_explained(NOT_STORED):
-        place = pictures().files.place
-    with upload_slot(), alone_in(place), slot(), picture_timed("upload"):
+    with translate_storage_errors(NOT_STORED):
+        place = picture_store().files.lock_directory
+    with upload_limiter(), exclusive_lock(place), cpu_limiter(), time_picture("upload"):
         return render(stream)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from models import Dog
 from models.search import search
-from schemas import SORT_NAMES, DogChangeSchema, DogQuerySchema, DogSchema, NewDogSchema
+from schemas import SORT_NAMES, DogInputSchema, DogQuerySchema, DogSchema, UpdateDogSchema
 
-from ..http.conditional import version_to_match
+from ..http.conditional import if_match_version
 from ..http.pagination import paginate
 from ..security.authentication import require_login, require_owner
 from .base import Resource, gives, takes
@@ -34,14 +34,14 @@ class DogList(Resource):
         return paginate(Dog.select, SORTS | OWNERS, query, search)
 
     @gives(DogSchema, 201)
-    @takes(NewDogSchema)
+    @takes(DogInputSchema)
     def post(self, fields):
         """Add a dog.
 
         `Location` is its URL, and `ETag` its version.
         """
         user = require_login()
-        return Dog.add(user, **{"owner": user.username, **fields})
+        return Dog.create_for(user, **{"owner": user.username, **fields})
 
 
 class DogItem(Resource):
@@ -58,24 +58,24 @@ class DogItem(Resource):
         return Dog.find(dog_id)
 
     @gives(DogSchema)
-    @takes(NewDogSchema)
+    @takes(DogInputSchema)
     def put(self, fields, dog_id):
         """Replace all fields of your dog.
 
         `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
         """
         dog = require_owner(Dog.find(dog_id))
-        return dog.change({"owner": require_login().username, **fields}, version_to_match(dog))
+        return dog.update_fields({"owner": require_login().username, **fields}, if_match_version(dog))
 
     @gives(DogSchema)
-    @takes(DogChangeSchema)
+    @takes(UpdateDogSchema)
     def patch(self, fields, dog_id):
         """Change some fields of your dog.
 
         `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
         """
         dog = require_owner(Dog.find(dog_id))
-        return dog.change(fields, version_to_match(dog))
+        return dog.update_fields(fields, if_match_version(dog))
 
     @gives(DogSchema)
     def delete(self, dog_id):
@@ -84,4 +84,4 @@ class DogItem(Resource):
         403 for a dog of another user, 412 where `If-Match` names an old version.
         """
         dog = require_owner(Dog.find(dog_id))
-        return dog.erase(version_to_match(dog))
+        return dog.delete_row(if_match_version(dog))

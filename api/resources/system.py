@@ -13,8 +13,8 @@ from schemas import HealthSchema, ReadinessSchema
 from ..http.error_types import ERROR_TYPES
 from ..observability.health import require_readiness
 from ..pictures.s3 import SIGNED_SECONDS
-from ..pictures.store import pictures
-from .base import File, Redirect, Resource, gives, sends
+from ..pictures.store import picture_store
+from .base import FileResponse, Redirect, Resource, gives, sends_file
 
 PICTURE_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -30,18 +30,18 @@ class ProfilePicture(Resource):
 
     public = {"GET"}
 
-    @sends("image/webp")
+    @sends_file("image/webp")
     def get(self, image):
         """Send the file of a picture. Its name is never given to another one, so browsers may keep it.
 
         304 where `If-None-Match` names its `ETag`. 302 to the store that has it, where the server is set to do so.
         """
         if current_app.config["UPLOADS_REDIRECT"]:
-            return Redirect(there(pictures().link(image, request.method)), REDIRECT_HEADERS)
-        return File(there(pictures().open(image)), PICTURE_HEADERS, image.removesuffix(".webp"))
+            return Redirect(or_404(picture_store().signed_url(image, request.method)), REDIRECT_HEADERS)
+        return FileResponse(or_404(picture_store().read(image)), PICTURE_HEADERS, image.removesuffix(".webp"))
 
 
-def there(found):
+def or_404(found):
     """What was found of a picture. Raises `NotFound` where that is nothing."""
     if found is None:
         raise NotFound("There is no picture of this name")
@@ -53,7 +53,7 @@ class ErrorPage(Resource):
 
     public = {"GET"}
 
-    @sends("text/html")
+    @sends_file("text/html")
     def get(self, slug):
         """Explain a kind of error to a person."""
         if slug not in ERROR_TYPES:
@@ -62,7 +62,7 @@ class ErrorPage(Resource):
         url = current_app.config["PUBLIC_URL"]
         page = render_template("error.html", kind=ERROR_TYPES[slug], url=url, nonce=nonce)
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
-        return File(page, {"Content-Security-Policy": policy})
+        return FileResponse(page, {"Content-Security-Policy": policy})
 
 
 class Health(Resource):
@@ -96,11 +96,11 @@ class ApiDocument(Resource):
 
     public = {"GET"}
 
-    @sends("application/json")
+    @sends_file("application/json")
     def get(self):
         """Describe this API, as OpenAPI 3.1.
 
         304 where `If-None-Match` names its `ETag`.
         """
         content = current_app.extensions["openapi"]()
-        return File(content, etag=hashlib.sha256(content).hexdigest())
+        return FileResponse(content, etag=hashlib.sha256(content).hexdigest())

@@ -9,10 +9,10 @@ from flask_login import LoginManager, current_user, login_user, logout_user
 
 from models import Dog, Session, User
 
-from ..http.body import this_request
+from ..http.body import current_request
 from ..http.errors import Forbidden, Unauthorized
 
-WRONG_LOGIN = "Username or Password is incorrect"
+INVALID_CREDENTIALS = "Username or Password is incorrect"
 
 
 def init_app(app: Flask) -> None:
@@ -28,27 +28,27 @@ def init_app(app: Flask) -> None:
     # Flask-Login would take a `remember_token` cookie, of any other program on this host too, for ours, and then look
     # at no bearer token. This is the name of no cookie.
     app.config["REMEMBER_COOKIE_NAME"] = ";"
-    manager.user_loader(user_of_cookie)
-    manager.request_loader(user_of_request)
+    manager.user_loader(load_user_from_cookie)
+    manager.request_loader(load_user_from_token)
     app.login_manager = manager  # type: ignore[attr-defined]
 
 
 def bearer_token() -> str | None:
     """The token of the Authorization header (RFC 6750, section 2.1), or None where it holds none."""
-    scheme, _, token = this_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, token = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def user_of_cookie(key: str) -> User | None:
+def load_user_from_cookie(key: str) -> User | None:
     """The user of the session that the cookie names. Beside a bearer token, good or bad, a cookie does not count."""
-    found = Session.with_key(key) if bearer_token() is None else None
+    found = Session.find_active(key) if bearer_token() is None else None
     return found.user if found else None
 
 
-def user_of_request(_: Any) -> User | None:
+def load_user_from_token(_: Any) -> User | None:
     """The user of the session that the bearer token names."""
     token = bearer_token()
-    found = Session.with_key(token) if token else None
+    found = Session.find_active(token) if token else None
     return found.user if found else None
 
 
@@ -80,23 +80,23 @@ def require_owner(dog: Dog) -> Dog:
 def log_in(user: User, remember: bool = False) -> User:
     """Open a session for this user in place of the one that the cookie names.
 
-    Raises `Ended` where the account or its password has just changed.
+    Raises `SessionExpired` where the account or its password has just changed.
     """
-    Session.open(user, remember, instead_of=cookie_key())
-    return name_in_cookie(user, remember)
+    Session.start(user, remember, instead_of=session_key_from_cookie())
+    return set_session_cookie(user, remember)
 
 
-def sign_up(**fields: Any) -> User:
+def register_and_log_in(**fields: Any) -> User:
     """Insert an account and log its user in: both or neither. Raises `Conflict` where name or address are taken."""
-    return name_in_cookie(Session.register(instead_of=cookie_key(), **fields))
+    return set_session_cookie(Session.register(instead_of=session_key_from_cookie(), **fields))
 
 
-def cookie_key() -> str | None:
+def session_key_from_cookie() -> str | None:
     """The key of the session that the cookie names. `_user_id` is Flask-Login's word for what `User.get_id` gives."""
     return session.get("_user_id")
 
 
-def name_in_cookie(user: User, remember: bool = False) -> User:
+def set_session_cookie(user: User, remember: bool = False) -> User:
     """Name the session that this user came by in the cookie, and nothing else."""
     session.clear()
     login_user(user)
@@ -110,14 +110,14 @@ def log_out() -> None:
     """End the session of this request, whether its cookie or a token names it."""
     token = bearer_token()
     if token:
-        Session.end(token)
-    forget_cookie()
+        Session.revoke(token)
+    clear_session_cookie()
 
 
-def forget_cookie() -> None:
+def clear_session_cookie() -> None:
     """End the session that the cookie names, on the server and in the browser, where there is one."""
-    key = cookie_key()
+    key = session_key_from_cookie()
     if key:
-        Session.end(key)
+        Session.revoke(key)
     logout_user()
     session.clear()

@@ -14,14 +14,14 @@ from flask import Flask, Response, current_app, request
 from publicsuffixlist import PublicSuffixList
 
 from ..config import origin
-from ..http.errors import ApiError, CrossSite, Unauthorized, answer
+from ..http.errors import ApiError, CrossOriginForbidden, Unauthorized, handle_exception
 from .authentication import bearer_token
-from .origins import own_and_listed_origins
+from .origins import trusted_origins
 
 log = logging.getLogger("kennel")
 
 
-def findings(
+def diagnose(
     page: str,
     url: str,
     config: Mapping[str, Any],
@@ -47,9 +47,9 @@ def findings(
         found.append(secure_over_http(url, same_site))
     crosses = fetch_site == "cross-site" if fetch_site else site_of(page) != site_of(url)
     if crosses and not cookie_came and same_site != "None":
-        here, there = moved("", page), moved("", url)
+        here, there = rebase_origin("", page), rebase_origin("", url)
         cause = f"To a browser, {here} and {there} are two sites, and a SameSite={same_site} cookie stays within one"
-        change, better = to_one_site(page, url, allowed, config)
+        change, better = same_site_advice(page, url, allowed, config)
         found.append(f"{cause}. {change}")
         if better != page:
             page, allowed = better, better in {url, *listed}
@@ -72,10 +72,10 @@ def secure_over_http(url: str, same_site: str) -> str:
     )
 
 
-def to_one_site(page: str, url: str, allowed: bool, config: Mapping[str, Any]) -> tuple[str, str]:
+def same_site_advice(page: str, url: str, allowed: bool, config: Mapping[str, Any]) -> tuple[str, str]:
     """What to change where a cookie had to cross sites (RFC 6265bis, section 5.2), and the origin of the page then."""
     if is_local(page) and is_local(url):
-        call, better = moved(url, page), moved(page, url)
+        call, better = rebase_origin(url, page), rebase_origin(page, url)
         if not allowed or urlsplit(page).scheme != urlsplit(url).scheme:
             return f"Open the page at {better} instead of {page}", better
         public = f" and set PUBLIC_URL={call}" if url == config["PUBLIC_URL"] else ""
@@ -98,7 +98,7 @@ def not_listed(page: str, listed: Sequence[str]) -> str:
     return f"{page} is not in CORS_ORIGINS{near}. Set CORS_ORIGINS={','.join([*listed, page])} if it is your page"
 
 
-def moved(address: str, to: str) -> str:
+def rebase_origin(address: str, to: str) -> str:
     """The port of one origin at the scheme and host of another."""
     port = urlsplit(address).port
     return f"{urlsplit(to).scheme}://{host_of(to)}" + (f":{port}" if port else "")
@@ -110,7 +110,7 @@ def host_of(address: str) -> str:
     return parts.netloc.removesuffix(f":{parts.port}")
 
 
-def number_of(host: str) -> IPv4Address | IPv6Address | None:
+def parse_ip(host: str) -> IPv4Address | IPv6Address | None:
     """The IP address that a host is, or None for a name."""
     try:
         return ip_address(host.strip("[]"))
@@ -121,14 +121,14 @@ def number_of(host: str) -> IPv4Address | IPv6Address | None:
 def is_local(address: str) -> bool:
     """Whether this origin is on the browser's own machine."""
     host = host_of(address)
-    number = number_of(host)
+    number = parse_ip(host)
     return number.is_loopback or number.is_unspecified if number else f".{host}".endswith(".localhost")
 
 
 def site_of(address: str) -> tuple[str, str]:
     """The site of an origin: its scheme and registrable domain, or host where there is none (HTML, section 7.1.1)."""
     host = host_of(address)
-    domain = None if number_of(host) else suffixes().privatesuffix(host)
+    domain = None if parse_ip(host) else suffixes().privatesuffix(host)
     return urlsplit(address).scheme, domain or host
 
 
@@ -138,12 +138,12 @@ def suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def explain_refusals(app: Flask) -> None:
+def enable_refusal_hints(app: Flask) -> None:
     """Let refusals say their cause and what to change, in their message and in the log. For dev mode alone.
 
     The log too, since a browser hides from a page what its origin may not read.
     """
-    app.register_error_handler(CrossSite, answer_with_findings)
+    app.register_error_handler(CrossOriginForbidden, answer_with_findings)
     app.register_error_handler(Unauthorized, answer_with_findings)
     app.after_request(log_findings)
 
@@ -151,16 +151,16 @@ def explain_refusals(app: Flask) -> None:
 def answer_with_findings(error: ApiError) -> Response:
     """The response for a refusal, its message made more exact."""
     found = findings_of_request()
-    if found and isinstance(error, CrossSite):
-        error = CrossSite(". ".join(found))
+    if found and isinstance(error, CrossOriginForbidden):
+        error = CrossOriginForbidden(". ".join(found))
     elif found and str(error) == str(Unauthorized()):  # no cookie would make a wrong password right
         error = Unauthorized(". ".join([str(error), *found]))
-    return answer(error)
+    return handle_exception(error)
 
 
 def log_findings(response: Response) -> Response:
     """Log what a page fails by that may not read this answer, or is not logged in."""
-    if response.status_code == 401 or request.headers.get("Origin") not in own_and_listed_origins():
+    if response.status_code == 401 or request.headers.get("Origin") not in trusted_origins():
         found = findings_of_request()
         if found:
             log.warning(". ".join(found))
@@ -172,11 +172,11 @@ def findings_of_request() -> list[str]:
     page = request.headers.get("Origin")
     if not page or bearer_token() is not None:
         return []
-    return findings(
+    return diagnose(
         page,
         url_called(),
         current_app.config,
-        allowed=page in own_and_listed_origins(),
+        allowed=page in trusted_origins(),
         cookie_came=current_app.config["SESSION_COOKIE_NAME"] in request.cookies,
         fetch_site=request.headers.get("Sec-Fetch-Site"),
     )

@@ -14,13 +14,13 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from modern_csrf.base import should_accept_request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from models.base import now
-from models.session import REMEMBERED
+from models.base import utc_now
+from models.session import REMEMBER_DURATION
 
-from ..http.body import this_request
-from ..http.errors import CrossSite
+from ..http.body import current_request
+from ..http.errors import CrossOriginForbidden
 
-EXPOSED = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
+EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 # Browsers keep a preflight at most this long (Chromium two hours), in seconds.
 PREFLIGHT_AGE = 7200
 
@@ -34,8 +34,8 @@ HEADERS = {
 }
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 # How many good cookies are remembered.
-COOKIES = 1000
-SAFE = ("GET", "HEAD", "OPTIONS")
+COOKIE_CACHE_SIZE = 1000
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class SessionCookie(SecureCookieSessionInterface):
@@ -45,7 +45,7 @@ class SessionCookie(SecureCookieSessionInterface):
         signs: Any = super().get_signing_serializer(app)
         self.signs = signs
         # Whether a signature is good never changes, and to find out takes long. What it is for is read each time.
-        self.unsigned = lru_cache(COOKIES)(signs.make_signer(signs.salt).unsign)
+        self.unsigned = lru_cache(COOKIE_CACHE_SIZE)(signs.make_signer(signs.salt).unsign)
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """What signs the cookies. Flask would make one for each request, with a cookie or not."""
@@ -70,7 +70,7 @@ class SessionCookie(SecureCookieSessionInterface):
 
     def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
         """When a browser forgets it; None for when it is closed."""
-        return now() + REMEMBERED if session.permanent else None
+        return utc_now() + REMEMBER_DURATION if session.permanent else None
 
 
 def init_app(app: Flask) -> None:
@@ -88,7 +88,7 @@ def init_app(app: Flask) -> None:
     proxies = config["TRUSTED_PROXIES"]
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
-    app.before_request(refuse_foreign_pages)
+    app.before_request(check_origin)
     app.after_request(set_headers)
     app.extensions["headers"] = HEADERS | (HSTS if config["IS_HTTPS"] else {})
     app.extensions["cors"] = get_cors_options(
@@ -97,19 +97,21 @@ def init_app(app: Flask) -> None:
             # As patterns, since it would take the brackets of http://[::1]:3000 for one.
             "origins": [re.compile(rf"{re.escape(origin)}\Z") for origin in config["CORS_ORIGINS"]],
             "supports_credentials": True,
-            "expose_headers": EXPOSED,
+            "expose_headers": EXPOSED_HEADERS,
             "max_age": PREFLIGHT_AGE,
             "vary_header": False,  # `HEADERS` say it on every answer, also to those who send no Origin
         },
     )
 
 
-def refuse_foreign_pages() -> None:
+def check_origin() -> None:
     """Refuse an unsafe method that a browser sends for a page of another site (OWASP, CSRF Prevention).
 
     Calls with a bearer token need no such care: a foreign page has no token to send.
     """
-    if this_request().method in SAFE or request.headers.get("Authorization", "").lower().startswith("bearer "):
+    if current_request().method in SAFE_METHODS or request.headers.get("Authorization", "").lower().startswith(
+        "bearer "
+    ):
         return
     origin = request.headers.get("Origin")
     if not should_accept_request(
@@ -118,12 +120,14 @@ def refuse_foreign_pages() -> None:
         # An Origin says more than Sec-Fetch-Site, so the latter speaks only where there is none.
         sec_fetch_site=None if origin else request.headers.get("Sec-Fetch-Site"),
         host=None,
-        trusted_origins=own_and_listed_origins() if origin else (),
+        trusted_origins=trusted_origins() if origin else (),
     ):
-        raise CrossSite("A page of another site may not do this. Add its origin to CORS_ORIGINS if it is yours")
+        raise CrossOriginForbidden(
+            "A page of another site may not do this. Add its origin to CORS_ORIGINS if it is yours"
+        )
 
 
-def own_and_listed_origins() -> set[str]:
+def trusted_origins() -> set[str]:
     """This server, as browsers know it and as this request calls it, and the origins of `CORS_ORIGINS`."""
     config = current_app.config
     known = {config["PUBLIC_URL"], *config["CORS_ORIGINS"]}
@@ -134,9 +138,9 @@ def own_and_listed_origins() -> set[str]:
 
 def set_headers(response: Response) -> Response:
     """The headers of every answer, and those by which the page of a listed origin may read it (Fetch, section 3.3)."""
-    asked, extensions = this_request(), current_app.extensions
+    asked, extensions = current_request(), current_app.extensions
     wanted = {**extensions["headers"], "X-Request-ID": asked.id}
-    if session_was_used():
+    if session_accessed():
         wanted["Cache-Control"] = "no-store"
     there = {name.title() for name, _ in response.headers}
     if "Vary" in there:
@@ -148,6 +152,6 @@ def set_headers(response: Response) -> Response:
     return response
 
 
-def session_was_used() -> bool:
+def session_accessed() -> bool:
     """Whether the answer depends on who is logged in, or changes it."""
     return "_login_user" in g

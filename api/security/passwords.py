@@ -8,11 +8,11 @@ from flask_bcrypt import Bcrypt
 
 from models import User
 
-from ..http.concurrency import slot
+from ..http.concurrency import cpu_limiter
 from ..http.errors import Forbidden, Unauthorized
-from ..observability.metrics import login_counted
-from .authentication import WRONG_LOGIN
-from .rate_limits import account_key, failures_counted
+from ..observability.metrics import count_login
+from .authentication import INVALID_CREDENTIALS
+from .rate_limits import rate_limit_key, throttle_failures
 
 
 def init_app(app: Flask) -> None:
@@ -27,32 +27,32 @@ def init_app(app: Flask) -> None:
 
 def hash_password(password: str) -> str:
     """The bcrypt hash of a password of any length: 60 characters."""
-    with slot():
+    with cpu_limiter():
         return current_app.extensions["bcrypt"].generate_password_hash(password).decode()
 
 
-def is_password_of(user: User | None, password: str) -> bool:
+def verify_password(user: User | None, password: str) -> bool:
     """Whether this is the user's password. Nobody's password costs the same check (OWASP, Authentication)."""
     stored = user.password_hash if user else current_app.extensions["dummy_hash"]
-    with slot():
+    with cpu_limiter():
         return current_app.extensions["bcrypt"].check_password_hash(stored, password)
 
 
 def authenticate(password: str, username: str | None = None, email: str | None = None) -> User:
     """The user with this name or address and password. Raises `Unauthorized`, or `TooManyRequests` after many tries."""
-    user = User.named(username, email)
-    with login_counted(), failures_counted("login", account_key(user, email or username or "")):
-        if not is_password_of(user, password) or user is None:
-            raise Unauthorized(WRONG_LOGIN)
+    user = User.find_by_login(username, email)
+    with count_login(), throttle_failures("login", rate_limit_key(user, email or username or "")):
+        if not verify_password(user, password) or user is None:
+            raise Unauthorized(INVALID_CREDENTIALS)
     return user
 
 
-def require_password(user: User, current_password: str) -> None:
+def confirm_password(user: User, current_password: str) -> None:
     """Make sure that it is the user who sits before the screen.
 
     Raises `Forbidden` for a wrong password, `TooManyRequests` after many.
     """
-    with failures_counted("confirm", account_key(user, "")):
-        if not is_password_of(user, current_password):
+    with throttle_failures("confirm", rate_limit_key(user, "")):
+        if not verify_password(user, current_password):
             message = "The current password is wrong"
             raise Forbidden(message, fields={"current_password": [f"{message}."]})

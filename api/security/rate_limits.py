@@ -17,7 +17,7 @@ from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from models import RateLimit, User
-from models.casefold import fold
+from models.casefold import casefold_nfc
 
 from ..http.errors import Forbidden, TooManyRequests, Unauthorized
 
@@ -57,14 +57,14 @@ class DatabaseStorage(Storage):
 
     def reset(self) -> int:
         """Forget every count, and return how many there were."""
-        return RateLimit.forget()
+        return RateLimit.delete_counters()
 
     def clear(self, key: str) -> None:
         """Forget one count."""
-        RateLimit.forget(key)
+        RateLimit.delete_counters(key)
 
 
-def address() -> str:
+def client_address() -> str:
     """Who calls, by address. One subscriber has a whole /64 of IPv6 addresses (RFC 6177), so they count as one."""
     try:
         found = ip_address(request.remote_addr or "")
@@ -83,27 +83,27 @@ def init_app(app: Flask) -> None:
         app.extensions["limits"] = FixedWindowRateLimiter(storage)
 
 
-def registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
+def limit_registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Count each call of this verb against the address, also one that is refused. Raises `TooManyRequests`."""
 
     @wraps(verb)
     def counted(*args: Any, **kwargs: Any) -> Any:
         limits = current_app.extensions["limits"]
-        caller = (REGISTRATIONS, address())
+        caller = (REGISTRATIONS, client_address())
         if limits and not limits.hit(*caller):
-            refuse(*caller)
+            raise_too_many_requests(*caller)
         return verb(*args, **kwargs)
 
     return counted
 
 
-def account_key(user: User | None, name: str) -> str:
+def rate_limit_key(user: User | None, name: str) -> str:
     """What the failures of an account are counted under; an unknown name counts like a known one, and is not kept."""
-    return f"user:{user.id}" if user else hashlib.sha256(fold(name).encode()).hexdigest()
+    return f"user:{user.id}" if user else hashlib.sha256(casefold_nfc(name).encode()).hexdigest()
 
 
 @contextmanager
-def failures_counted(action: str, account: str) -> Iterator[None]:
+def throttle_failures(action: str, account: str) -> Iterator[None]:
     """Count the block's refusals against the account and the address; refuse all once a limit is reached.
 
     Guesses sent side by side all find the limit open at the start, so it is looked at again when the password has
@@ -113,27 +113,27 @@ def failures_counted(action: str, account: str) -> Iterator[None]:
     if not limits:
         yield
         return
-    counters = [(FAILURES_PER_ACCOUNT, action, account), (FAILURES_PER_ADDRESS, action, address())]
-    refuse_if_used_up(counters)
+    counters = [(FAILURES_PER_ACCOUNT, action, account), (FAILURES_PER_ADDRESS, action, client_address())]
+    check_limits(counters)
     try:
         yield
     except (Unauthorized, Forbidden):
         within = [limits.hit(*counter) for counter in counters]
         if not all(within):
-            refuse_if_used_up(counters)
+            check_limits(counters)
         raise
-    refuse_if_used_up(counters)
+    check_limits(counters)
 
 
-def refuse_if_used_up(counters: list[tuple[RateLimitItem, str, str]]) -> None:
+def check_limits(counters: list[tuple[RateLimitItem, str, str]]) -> None:
     """Raise `TooManyRequests` where one of these limits is reached."""
     for counter in counters:
         if not current_app.extensions["limits"].test(*counter):
-            refuse(*counter)
+            raise_too_many_requests(*counter)
 
 
-def refuse(limit: RateLimitItem, *counted: str) -> NoReturn:
+def raise_too_many_requests(limit: RateLimitItem, *counted: str) -> NoReturn:
     """Raise `TooManyRequests` until this limit starts again from nothing."""
-    ends_at = current_app.extensions["limits"].get_window_stats(limit, *counted).reset_time
-    seconds = max(1, round(ends_at - time.time() + 0.5))
+    deadline = current_app.extensions["limits"].get_window_stats(limit, *counted).reset_time
+    seconds = max(1, round(deadline - time.time() + 0.5))
     raise TooManyRequests(f"Too many attempts. Try again in {seconds} seconds", seconds)

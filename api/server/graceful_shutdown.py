@@ -18,7 +18,7 @@ from contextlib import suppress
 from flask import Flask, Response
 
 # How long the farewell takes, in seconds.
-SECONDS = 0.5
+DRAIN_SECONDS = 0.5
 
 # A filter for a socket that listens. It drops a packet that begins a connection (SYN without ACK, RFC 9293) and passes
 # all others, so connections that are being made still are. To the client it is as if the packet was lost: it sends it
@@ -37,68 +37,70 @@ NO_NEW_CONNECTIONS = b"".join(
 SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
 
 
-class Farewell:
+class GracefulShutdown:
     """What the process that starts the workers tells them all: a pipe that it closes."""
 
     def __init__(self) -> None:
-        self.told: int | None = None
-        self.tell: int | None = None
-        self.has_begun = False
+        self.read_fd: int | None = None
+        self.write_fd: int | None = None
+        self.is_draining = False
 
-    def prepare(self) -> None:
+    def open_pipe(self) -> None:
         """Open the pipe. The workers are forks of this process, and take over its other end."""
-        self.told, self.tell = os.pipe()
+        self.read_fd, self.write_fd = os.pipe()
         os.register_at_fork(after_in_child=self.close)
 
-    def begin(self) -> bool:
+    def start(self) -> bool:
         """Tell all workers to take leave. Returns False where they were told before."""
-        if self.has_begun:
+        if self.is_draining:
             return False
-        self.has_begun = True
+        self.is_draining = True
         self.close()
         return True
 
     def close(self) -> None:
         """Close this process' end of the pipe; who reads from the other one is told when nobody has this one open."""
-        if self.tell is not None:
-            os.close(self.tell)
-            self.tell = None
+        if self.write_fd is not None:
+            os.close(self.write_fd)
+            self.write_fd = None
 
-    def wait(self, told: int) -> None:
+    def wait_for_signal(self, told: int) -> None:
         """Wait until this worker is told to take leave, and do so."""
         os.read(told, 1)
-        self.has_begun = True
-        refuse_connections()
+        self.is_draining = True
+        stop_accepting_connections()
 
     def ask_to_close(self, response: Response) -> Response:
         """Ask the client to close its connection, if it is time (RFC 9112, section 9.6)."""
-        if self.has_begun:
+        if self.is_draining:
             response.headers["Connection"] = "close"
         return response
 
 
 # The one of this process and of those that are forked from it.
-farewell = Farewell()
+shutdown = GracefulShutdown()
 
 
 def init_app(app: Flask) -> None:
     """Take leave when this process is told to, if it is a worker that can be told."""
-    if farewell.told is not None:
-        threading.Thread(target=farewell.wait, args=(farewell.told,), name="farewell", daemon=True).start()
-        app.after_request(farewell.ask_to_close)
+    if shutdown.read_fd is not None:
+        threading.Thread(
+            target=shutdown.wait_for_signal, args=(shutdown.read_fd,), name="farewell", daemon=True
+        ).start()
+        app.after_request(shutdown.ask_to_close)
 
 
-def refuse_connections() -> None:
+def stop_accepting_connections() -> None:
     """Let no new connections be made to this process, while those that are there go on. Linux alone can."""
     program = ctypes.create_string_buffer(NO_NEW_CONNECTIONS)
     described = struct.pack("HP", len(NO_NEW_CONNECTIONS) // 8, ctypes.addressof(program))
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
             with suppress(OSError):  # the list's own handle is closed by now
-                attach(int(name), described)
+                attach_bpf_filter(int(name), described)
 
 
-def attach(handle: int, program: bytes) -> None:
+def attach_bpf_filter(handle: int, program: bytes) -> None:
     """Attach a filter to this socket, if it is one that listens."""
     if not stat.S_ISSOCK(os.fstat(handle).st_mode):
         return

@@ -12,7 +12,7 @@ from typing import Any
 import peewee
 from playhouse.db_url import parse
 
-from .postgres import Postgres, again
+from .postgres import PooledPostgresqlDatabase, retry_transaction
 from .sqlite import Sqlite
 
 database = peewee.DatabaseProxy()
@@ -33,11 +33,11 @@ def connect(url: str, pool_size: int = 20) -> peewee.Database:
     On SQLite each thread keeps a connection of its own, on PostgreSQL the threads share `pool_size`.
     Raises `ValueError` where no database can be made of the URL.
     """
-    database.initialize(database_of(url, pool_size))
+    database.initialize(make_database(url, pool_size))
     return database.obj
 
 
-def database_of(url: str, pool_size: int = 20) -> peewee.Database:
+def make_database(url: str, pool_size: int = 20) -> peewee.Database:
     """The database of this URL, for who moves rows between two. Raises as `connect` does."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
@@ -47,18 +47,18 @@ def database_of(url: str, pool_size: int = 20) -> peewee.Database:
     parts = parse(url, unquote_user=True, unquote_password=True)
     if not parts["database"]:
         raise ValueError("it names no database")
-    return Postgres(size=pool_size, **parts)
+    return PooledPostgresqlDatabase(size=pool_size, **parts)
 
 
-def disconnect(opened: peewee.Database | None = None) -> None:
+def close_connections(opened: peewee.Database | None = None) -> None:
     """Close this thread's connection, and those that no thread holds, to the models' database or another one."""
     opened = opened or database.obj
     opened.close()
-    if isinstance(opened, Postgres):
+    if isinstance(opened, PooledPostgresqlDatabase):
         opened.close_idle()
 
 
-def atomic(deed: Callable[..., Any]) -> Callable[..., Any]:
+def transactional(deed: Callable[..., Any]) -> Callable[..., Any]:
     """Do this in one transaction, or not at all.
 
     Where the database has undone it to keep it in order with others, it is done again from its start; so it must do
@@ -74,6 +74,6 @@ def atomic(deed: Callable[..., Any]) -> Callable[..., Any]:
             with database.atomic():
                 return deed(*args, **kwargs)
 
-        return again(once)
+        return retry_transaction(once)
 
     return done

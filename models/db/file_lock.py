@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Wait until no other thread or process of this machine is in such a block for this folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -24,7 +24,7 @@ TIMEOUT = 10
 AT_ONCE = 96
 ATTEMPTS = 10
 
-OPTIONS: dict[str, Any] = {
+CONNECTION_OPTIONS: dict[str, Any] = {
     "client_encoding": "utf8",
     "application_name": "kennel",
     "connect_timeout": 5,
@@ -39,10 +39,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 # Serialization failure and deadlock: the database has undone it, and asks to try again. So do CockroachDB and Yugabyte.
-TRY_AGAIN = ("40001", "40P01")
+RETRYABLE_SQLSTATES = ("40001", "40P01")
 
 
-class Postgres(peewee.PostgresqlDatabase):
+class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
     """A database whose connections are shared: a thread holds one for a statement or a transaction, and no longer.
 
     So nobody holds one who waits for a slow client, a password's hash or a picture, and few connections serve many
@@ -58,8 +58,8 @@ class Postgres(peewee.PostgresqlDatabase):
 
         Its `options` are added to ours, and count where both name the same.
         """
-        options = " ".join(part["options"] for part in (OPTIONS, parameters) if "options" in part)
-        super().__init__(database, prefer_psycopg3=True, **{**OPTIONS, **parameters, "options": options})
+        options = " ".join(part["options"] for part in (CONNECTION_OPTIONS, parameters) if "options" in part)
+        super().__init__(database, prefer_psycopg3=True, **{**CONNECTION_OPTIONS, **parameters, "options": options})
         self._lock = nullcontext()  # each thread has its own state, so there is nothing to guard
         self.size = size
         self.start_anew()
@@ -94,7 +94,7 @@ class Postgres(peewee.PostgresqlDatabase):
         with suppress(IndexError):
             while True:
                 connection = self.idle.pop()
-                if is_alive(connection):
+                if is_connection_alive(connection):
                     return connection
                 connection.close()
 
@@ -151,7 +151,7 @@ class Postgres(peewee.PostgresqlDatabase):
             finally:
                 self.let_go()
 
-        return again(once)
+        return retry_transaction(once)
 
     def let_go(self) -> None:
         """Give the connection of this thread back, where no `connection_context` keeps it."""
@@ -182,7 +182,7 @@ class Postgres(peewee.PostgresqlDatabase):
             self.let_go()
 
 
-def is_alive(connection: Any) -> bool:
+def is_connection_alive(connection: Any) -> bool:
     """Whether an idle connection still has a server: all that a server says to an idle client is goodbye.
 
     To look costs a microsecond, where to ask would cost a round trip.
@@ -194,13 +194,13 @@ def is_alive(connection: Any) -> bool:
     return not poll.poll(0)
 
 
-def again(deed: Callable[[], Any]) -> Any:
+def retry_transaction(deed: Callable[[], Any]) -> Any:
     """Do this, and do it again where the database has undone it to keep others in order, up to `ATTEMPTS` times."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return deed()
         except peewee.OperationalError as error:
-            if sqlstate(error) not in TRY_AGAIN or attempt == ATTEMPTS:
+            if sqlstate(error) not in RETRYABLE_SQLSTATES or attempt == ATTEMPTS:
                 raise
         # Those that got into each other's way do not try again at the same moment.
         time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - no secret

@@ -13,7 +13,7 @@ import peewee
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
-def translated(error: sqlite3.DatabaseError) -> peewee.DatabaseError:
+def to_peewee_error(error: sqlite3.DatabaseError) -> peewee.DatabaseError:
     """Peewee's error of the same name as one of the driver."""
     return getattr(peewee, type(error).__name__)(error, *error.args)
 
@@ -24,32 +24,32 @@ class Cursor(sqlite3.Cursor):
     A write that returns rows is committed when the last one is read, and only then is there no room on the disk.
     """
 
-    ahead: Iterator[Any] | None = None
+    buffered_rows: Iterator[Any] | None = None
 
-    def read_ahead(self) -> None:
+    def buffer_rows(self) -> None:
         """Read all rows, so that what gives them ends."""
-        self.ahead = iter(self.fetchall())
+        self.buffered_rows = iter(self.fetchall())
 
     def __iter__(self) -> Any:
-        return super().__iter__() if self.ahead is None else self.ahead
+        return super().__iter__() if self.buffered_rows is None else self.buffered_rows
 
     def fetchone(self) -> Any:
         """The next row, or None."""
-        if self.ahead is not None:
-            return next(self.ahead, None)
+        if self.buffered_rows is not None:
+            return next(self.buffered_rows, None)
         try:
             return super().fetchone()
         except sqlite3.DatabaseError as error:
-            raise translated(error) from error
+            raise to_peewee_error(error) from error
 
     def fetchall(self) -> list[Any]:
         """The rows that are left."""
-        if self.ahead is not None:
-            return list(self.ahead)
+        if self.buffered_rows is not None:
+            return list(self.buffered_rows)
         try:
             return super().fetchall()
         except sqlite3.DatabaseError as error:
-            raise translated(error) from error
+            raise to_peewee_error(error) from error
 
 
 class Sqlite(peewee.SqliteDatabase):
@@ -65,29 +65,29 @@ class Sqlite(peewee.SqliteDatabase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.turn = threading.Lock()
+        self.write_lock = threading.Lock()
         self.thread = threading.local()  # `has_turn`: whether it is this thread's
 
-    def take_turn(self) -> None:
+    def acquire_write_lock(self) -> None:
         """Wait until no other thread of this process writes."""
-        if not self.turn.acquire(timeout=self._timeout):
+        if not self.write_lock.acquire(timeout=self._timeout):
             raise peewee.OperationalError("database is locked")
         self.thread.has_turn = True
 
-    def end_turn(self) -> None:
+    def release_write_lock(self) -> None:
         """Let the next thread write, where it was the turn of this one."""
         if getattr(self.thread, "has_turn", False):
             self.thread.has_turn = False
-            self.turn.release()
+            self.write_lock.release()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def exclusive_write(self) -> Iterator[None]:
         """The turn of this thread."""
-        self.take_turn()
+        self.acquire_write_lock()
         try:
             yield
         finally:
-            self.end_turn()
+            self.release_write_lock()
 
     def cursor(self, named_cursor: Any = None) -> Cursor:
         """A cursor on this thread's connection."""
@@ -99,9 +99,9 @@ class Sqlite(peewee.SqliteDatabase):
             return None
         if self.in_transaction() or not sql.startswith(WRITES):
             return super().execute_sql(sql, params)
-        with self.writing():
+        with self.exclusive_write():
             cursor = super().execute_sql(sql, params)
-            cursor.read_ahead()
+            cursor.buffer_rows()
         return cursor
 
     def rows(self, sql: str, params: Any = None) -> list[Any]:
@@ -111,17 +111,17 @@ class Sqlite(peewee.SqliteDatabase):
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction, which has the turn until it ends, unless it is one that only reads: `DEFERRED`."""
         if lock_type != "DEFERRED":
-            self.take_turn()
+            self.acquire_write_lock()
         try:
             super().begin(lock_type)
         except BaseException:
-            self.end_turn()
+            self.release_write_lock()
             raise
 
     def commit(self) -> None:
         """End a transaction. Where this fails, `rollback` follows."""
         super().commit()
-        self.end_turn()
+        self.release_write_lock()
 
     def rollback(self) -> None:
         """Undo a transaction, where there still is one."""
@@ -129,4 +129,4 @@ class Sqlite(peewee.SqliteDatabase):
             if self.connection().in_transaction:
                 super().rollback()
         finally:
-            self.end_turn()
+            self.release_write_lock()

@@ -7,7 +7,7 @@ from pathlib import Path
 import peewee
 from playhouse.migrations import Migration, Runner
 
-from ..db.file_lock import alone_in
+from ..db.file_lock import exclusive_lock
 
 # The number of the lock that upgrades of a PostgreSQL database wait for: "kennel" in ASCII.
 LOCK = 0x6B656E6E656C
@@ -40,7 +40,7 @@ def upgrade_sqlite(database: peewee.SqliteDatabase) -> list[str]:
     """As `upgrade`."""
     # The lock comes before the connection: two that make a new file write-ahead at once get in each other's way.
     path = Path(database.database)
-    with alone_in(path.parent):
+    with exclusive_lock(path.parent):
         path.touch(mode=0o600)  # it holds addresses and password hashes
         database.connect(reuse_if_open=True)
         # A migration that rebuilds a table would cascade with these on. Within a transaction they can't be switched.

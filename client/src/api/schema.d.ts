@@ -365,7 +365,7 @@ export interface components {
             is_default: boolean;
         };
         /** @description A user, as its owner sees it. */
-        OwnUser: {
+        PrivateUser: {
             id: number;
             /** @example Anna */
             username: string;
@@ -398,9 +398,9 @@ export interface components {
             remember?: boolean;
         };
         /** @description Nothing, where all is said by the status. */
-        Nothing: Record<string, never>;
+        Empty: Record<string, never>;
         /** @description The password, once more, before something that can't be undone. */
-        Password: {
+        ConfirmPassword: {
             /**
              * Format: password
              * @example correct horse
@@ -408,7 +408,7 @@ export interface components {
             current_password: string;
         };
         /** @description What an owner may change of an account. */
-        ProfileChange: {
+        UpdateProfile: {
             /** @example Anna */
             username?: string;
             /**
@@ -423,7 +423,7 @@ export interface components {
             current_password?: string;
         };
         /** @description What an owner may change of an account. */
-        ProfileChangeForm: {
+        UpdateProfileForm: {
             /** @example Anna */
             username?: string;
             /**
@@ -440,7 +440,7 @@ export interface components {
             current_password?: string;
         };
         /** @description A change of the password. */
-        NewPassword: {
+        ChangePassword: {
             /**
              * Format: password
              * @example correct horse
@@ -458,7 +458,7 @@ export interface components {
             file: string;
         };
         /** @description A user, as others see it. */
-        User: {
+        PublicUser: {
             id: number;
             /** @example Anna */
             username: string;
@@ -480,7 +480,7 @@ export interface components {
             user_id: number;
         };
         /** @description A whole dog. Without `owner`, its owner is who creates it. */
-        NewDog: {
+        DogInput: {
             /** @example Rex */
             name: string;
             /** @example Poodle */
@@ -489,7 +489,7 @@ export interface components {
             owner?: string;
         };
         /** @description Some fields of a dog. */
-        DogChange: {
+        UpdateDog: {
             /** @example Rex */
             name?: string;
             /** @example Poodle */
@@ -910,7 +910,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 201;
@@ -955,7 +955,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -994,7 +994,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["Nothing"];
+                        data: components["schemas"]["Empty"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1031,7 +1031,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1059,8 +1059,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Password"];
-                "application/x-www-form-urlencoded": components["schemas"]["Password"];
+                "application/json": components["schemas"]["ConfirmPassword"];
+                "application/x-www-form-urlencoded": components["schemas"]["ConfirmPassword"];
             };
         };
         responses: {
@@ -1072,7 +1072,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["Nothing"];
+                        data: components["schemas"]["Empty"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1103,9 +1103,9 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ProfileChange"];
-                "application/x-www-form-urlencoded": components["schemas"]["ProfileChange"];
-                "multipart/form-data": components["schemas"]["ProfileChangeForm"];
+                "application/json": components["schemas"]["UpdateProfile"];
+                "application/x-www-form-urlencoded": components["schemas"]["UpdateProfile"];
+                "multipart/form-data": components["schemas"]["UpdateProfileForm"];
             };
         };
         responses: {
@@ -1117,7 +1117,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1149,8 +1149,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewPassword"];
-                "application/x-www-form-urlencoded": components["schemas"]["NewPassword"];
+                "application/json": components["schemas"]["ChangePassword"];
+                "application/x-www-form-urlencoded": components["schemas"]["ChangePassword"];
             };
         };
         responses: {
@@ -1162,7 +1162,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1205,7 +1205,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1243,7 +1243,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["OwnUser"];
+                        data: components["schemas"]["PrivateUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1282,7 +1282,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["User"];
+                        data: components["schemas"]["PublicUser"];
                         status: {
                             /** @constant */
                             code: 200;
@@ -1371,8 +1371,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewDog"];
-                "application/x-www-form-urlencoded": components["schemas"]["NewDog"];
+                "application/json": components["schemas"]["DogInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["DogInput"];
             };
         };
         responses: {
@@ -1465,8 +1465,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewDog"];
-                "application/x-www-form-urlencoded": components["schemas"]["NewDog"];
+                "application/json": components["schemas"]["DogInput"];
+                "application/x-www-form-urlencoded": components["schemas"]["DogInput"];
             };
         };
         responses: {
@@ -1560,8 +1560,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["DogChange"];
-                "application/x-www-form-urlencoded": components["schemas"]["DogChange"];
+                "application/json": components["schemas"]["UpdateDog"];
+                "application/x-www-form-urlencoded": components["schemas"]["UpdateDog"];
             };
         };
         responses: {

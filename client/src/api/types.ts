@@ -1,4 +1,4 @@
 import type { components } from "./schema"
 
-export type User = components["schemas"]["OwnUser"]
+export type User = components["schemas"]["PrivateUser"]
 export type Dog = components["schemas"]["Dog"]
