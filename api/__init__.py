@@ -1,4 +1,4 @@
-"""Kennel's API: everything that knows a request exists. `create_app` makes the application."""
+"""The HTTP API. `create_app` is the application factory."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import Any
 
 from flask import Flask
 
-from . import database, frontend, openapi, routes
-from .cli import backup, commands
+from . import cli, database, frontend, openapi, routes
 from .config import Config
 from .http import concurrency, errors
 from .http.app import App
 from .observability import health, logs, metrics
 from .pictures import store
-from .security import authentication, origins, passwords, rate_limits
+from .security import authentication, origins, passwords, rate_limits, session_cookie
 from .server import graceful_shutdown
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """The application, by the environment, `.env` and `config`, the later winning.
+    """Create the application. Settings, from lowest to highest precedence: `.env`, the environment, `config`.
 
-    Opens no connection, and of files only `.env` and the secret key's. Raises `ConfigError` for a bad setting.
+    Opens no connection, and no file but `.env` and that of the secret key. Raises `ConfigError` for an invalid setting.
     """
     app = App(__name__, static_folder=None)
     app.config.from_object(Config.load(config))
@@ -30,16 +29,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     graceful_shutdown.init_app(app)
     database.init_app(app)
     metrics.init_app(app)
+    session_cookie.init_app(app)
     origins.init_app(app)
     authentication.init_app(app)
     rate_limits.init_app(app)
     concurrency.init_app(app)
     passwords.init_app(app)
     store.init_app(app)
-    health.init_app(app)
+    health.init_app(app, store.picture_store.get(app).check, lambda: graceful_shutdown.shutdown.is_draining)
     routes.init_app(app)
     openapi.init_app(app)
     frontend.init_app(app)
-    commands.init_app(app)
-    backup.init_app(app)
+    cli.init_app(app)
     return app

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import peewee
 from flask import Flask
 
 from models import connect
 
 from .config import ConfigError
+from .http.app_state import AppState
+
+app_database = AppState[peewee.Database]("database")
 
 
 def init_app(app: Flask) -> None:
-    """Point the models at the database; its connections open at first use. Raises `ConfigError`."""
+    """Point the models at the database. Connections open at first use. Raises `ConfigError`."""
     try:
-        app.extensions["database"] = connect(app.config["DATABASE_URL"], app.config["DATABASE_POOL_SIZE"])
+        app_database.set(app, connect(app.config["DATABASE_URL"], app.config["DATABASE_POOL_SIZE"]))
     except ValueError as error:
         raise ConfigError(
             f"DATABASE_URL: {error}. For example: sqlite:///dogs.sqlite, or postgresql://user:password@host/database"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
+from pathlib import Path
 
 from flask import Flask, Response, current_app, render_template, request, send_from_directory
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from .config import ROOT
-from .http.body import current_request
+from .http.app_state import AppState
+from .http.request import current_request
 from .http.responses import JSON
 from .pictures.store import picture_store
 
@@ -32,6 +34,10 @@ DOCS_POLICY = (
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 
 
+# The folder of the built React client.
+client_build = AppState[Path]("client_build")
+
+
 def init_app(app: Flask) -> None:
     """Give the pages their URLs. Any address that has no route is one of the client's."""
     # `validatorUrl` and `oauth2RedirectUrl` would name other servers.
@@ -39,7 +45,7 @@ def init_app(app: Flask) -> None:
     docs = get_swaggerui_blueprint("/docs", "/openapi.json", config)
     docs.after_request(add_csp_nonce)
     app.register_blueprint(docs)
-    app.extensions["client"] = ROOT / "client" / "dist"
+    client_build.set(app, ROOT / "client" / "dist")
     app.add_url_rule("/", "index_or_welcome", index_or_welcome)
     app.add_url_rule("/assets/<path:name>", "asset", asset)
     taken = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
@@ -75,7 +81,7 @@ def serve_spa() -> Response | None:
     """The client at one of its own addresses, or one of its files; None where this is neither."""
     if not is_built() or request.method not in ("GET", "HEAD"):
         return None
-    folder, name = current_app.extensions["client"], request.path[1:]
+    folder, name = client_build.get(), request.path[1:]
     if name != INDEX and "/" not in name and (folder / name).is_file():
         return send_from_directory(folder, name)
     # A browser that goes to an address likes HTML best. Programs, and images that are missing, get a 404.
@@ -85,22 +91,22 @@ def serve_spa() -> Response | None:
 
 def is_built() -> bool:
     """Whether the client is there."""
-    return (current_app.extensions["client"] / INDEX).is_file()
+    return (client_build.get() / INDEX).is_file()
 
 
 def index() -> Response:
     """The page of the client. Its script finds out by the address what to show."""
     nonce = secrets.token_urlsafe(16)
-    page = (current_app.extensions["client"] / INDEX).read_text().replace(NONCE, nonce)
+    page = (client_build.get() / INDEX).read_text().replace(NONCE, nonce)
     url = current_app.config["PUBLIC_URL"]
-    images = f"{url} {picture_store().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
+    images = f"{url} {picture_store.get().origin}" if current_app.config["UPLOADS_REDIRECT"] else url
     policy = CLIENT_POLICY.format(nonce=nonce, url=url, images=images)
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
 
 
 def asset(name: str) -> Response:
     """A file of the client, packed as the browser can unpack it. Its name changes with its content."""
-    folder = current_app.extensions["client"] / "assets"
+    folder = client_build.get() / "assets"
     wanted = [encoding for encoding in ENCODINGS if request.accept_encodings[encoding]]
     packed = next((encoding for encoding in wanted if (folder / f"{name}{ENCODINGS[encoding]}").is_file()), "")
     kind = mimetypes.guess_type(name)[0]

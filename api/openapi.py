@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the routes, the docstrings of the verbs, and the schemas they take and give."""
+"""The OpenAPI document, generated from the routes, the verbs' declarations and docstrings, and the schemas."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .http.body import FORM, MULTIPART
 from .http.error_types import ERROR_TYPES
 from .http.responses import JSON, PROBLEM
 from .resources.base import ResponseSpec
+from .resources.system import api_document
 
 Json = dict[str, Any]
 
@@ -33,20 +34,17 @@ Every answer in JSON has one shape: `data`, and a `status` with the code of the 
 `error` too, and its `type` is the path of a page that explains it. Every path answers with a slash at its end, too.
 Texts are trimmed before they are looked at.
 """
-TAGS = {"dogs": "Dogs.", "users": "Accounts and sessions.", "system": "Pictures, error pages and signs of life."}
-# What any call can meet: a query or body that can't be read, a wrong token, too large a body, an unknown parameter,
-# a bug, an outage, a full disk.
+# Statuses that every call can answer: a malformed query or body, an invalid token, a body that is too large, an unknown
+# parameter, a bug, an outage, a full disk.
 COMMON_STATUSES = {400, 401, 413, 422, 500, 503, 507}
-# A status that a docstring names, as in "412 where it has changed".
-STATUS = re.compile(r"\b[345]\d\d\b")
-# Headers of answers. `X-Request-ID` is always there, others where a docstring names them or the status brings them.
+# Response headers. `X-Request-ID` is always sent, others with a status or where a verb declares them.
 HEADERS = {
-    "X-Request-ID": "What the log of the server calls this request.",
-    "ETag": "The version of what was sent (RFC 9110, section 8.8.3).",
-    "Link": 'The URL of the next page, with `rel="next"`, where there is one (RFC 8288).',
-    "Location": "The URL of what was made, or of where it is.",
-    "Retry-After": "In how many seconds to try again.",
-    "WWW-Authenticate": "`Bearer`: the kind of token that is taken in place of the cookie.",
+    "X-Request-ID": "The ID of this request in the server's log.",
+    "ETag": "The version of the representation (RFC 9110, section 8.8.3).",
+    "Link": 'The URL of the next page, with `rel="next"`, if there is one (RFC 8288).',
+    "Location": "The URL of the created resource, or of the redirect.",
+    "Retry-After": "Seconds to wait before retrying.",
+    "WWW-Authenticate": "`Bearer`: the authentication scheme that is accepted instead of the cookie.",
 }
 STATUS_HEADERS = {
     302: ["Location"],
@@ -55,16 +53,13 @@ STATUS_HEADERS = {
     429: ["Retry-After"],
     503: ["Retry-After"],
 }
-# Headers of calls, where a docstring names them.
-REQUEST_HEADERS = {
-    "If-None-Match": "The `ETag` of what you have. It is not sent again while it is the same.",
-    "If-Match": "The `ETag` of what you have read. Nothing is done where it has changed since.",
-}
+IF_NONE_MATCH = "The `ETag` of your copy. The answer is 304 while it is current."
+IF_MATCH = "The `ETag` of what you fetched. The answer is 412 if it was modified since."
 FILE_TYPES = "image/jpeg, image/png, image/webp, image/gif, image/avif"
 
 
 def strict_object(optional: Json | None = None, **required: Any) -> Json:
-    """The JSON Schema of an object with these properties and no others."""
+    """Return the JSON Schema of an object with these properties and no others."""
     properties = {**required, **(optional or {})}
     return {
         "type": "object", "required": list(required), "properties": properties, "additionalProperties": False,
@@ -90,10 +85,10 @@ FAILURES = {
 
 
 class Converter(OpenAPIConverter):
-    """Schemas as JSON Schema, with the first line of their docstring and what `Meta.json_schema` adds."""
+    """Converts schemas to JSON Schema, with the first line of their docstring and what `Meta.json_schema` adds."""
 
     def schema2jsonschema(self, schema: Any) -> Json:
-        """The JSON Schema of a marshmallow schema."""
+        """Return the JSON Schema of a marshmallow schema."""
         instance = resolve_schema_instance(schema)
         more = getattr(instance.Meta, "json_schema", {})
         return {"description": split_docstring(instance)[0], **super().schema2jsonschema(instance), **more}
@@ -106,17 +101,17 @@ class SchemaPlugin(MarshmallowPlugin):
 
 
 def init_app(app: Flask) -> None:
-    """Make the document at its first reading, and keep it."""
-    app.extensions["openapi"] = functools.cache(lambda: orjson.dumps(document(app)))
+    """Make the document at its first request, and cache it."""
+    api_document.set(app, functools.cache(lambda: orjson.dumps(document(app))))
 
 
 def document(app: Flask) -> Json:
-    """The OpenAPI 3.1 document of the resources of this application."""
+    """Return the OpenAPI 3.1 document of this application."""
     spec = APISpec(
         "Kennel", "1", "3.1.1", [SchemaPlugin(schema_name)], info={"description": INFO}, servers=[{"url": "/"}]
     )
-    for name, meaning in TAGS.items():
-        spec.tag({"name": name, "description": meaning})
+    for module in dict.fromkeys(inspect.getmodule(resource) for _, resource in resources(app)):
+        spec.tag({"name": tag_name(module), "description": split_docstring(module)[0]})
     add_components(spec, app.config["SESSION_COOKIE_NAME"])
     named = set(spec.components.schemas)
     for rule, resource in resources(app):
@@ -126,12 +121,12 @@ def document(app: Flask) -> Json:
         named |= {schema_name(schema) for verb in verbs.values() for schema in request_body_schemas(verb).values()}
     for name, schema in spec.components.schemas.items():
         if name not in named:
-            schema["required"] = list(schema["properties"])  # what goes out is always whole
+            schema["required"] = list(schema["properties"])  # output has all its properties
     return spec.to_dict()
 
 
 def add_components(spec: APISpec, cookie: str) -> None:
-    """What the operations share: who may call, headers, and failures."""
+    """Add what the operations share: security schemes, headers and failures."""
     spec.components.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": cookie})
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     for name, meaning in HEADERS.items():
@@ -140,12 +135,12 @@ def add_components(spec: APISpec, cookie: str) -> None:
     spec.components.schema("Problem", FAILURES[PROBLEM])
     for status in {kind.status for kind in ERROR_TYPES.values()}:
         spec.components.response(str(status), failure(status))
-    spec.components.response("302", {"description": "It is at another URL for now.", "headers": headers(302)})
-    spec.components.response("304", {"description": "It is the one that you have.", "headers": headers(304)})
+    spec.components.response("302", {"description": "The file is at another URL.", "headers": headers(302)})
+    spec.components.response("304", {"description": "Your copy is current.", "headers": headers(304)})
 
 
 def failure(status: int) -> Json:
-    """The answer of a failed call, with an example."""
+    """Return the response object of a failure, with an example."""
     kinds = [kind for kind in ERROR_TYPES.values() if kind.status == status]
     facts = {"type": kinds[0].path, "request_id": "0508c9fb52dc498a8b883ecc55b08167"}
     example = {"data": {}, "status": {"code": status, "message": kinds[0].title}, "error": facts}
@@ -156,14 +151,37 @@ def failure(status: int) -> Json:
     }
 
 
-def headers(status: int, description: str = "") -> Json:
-    """The headers that go with a status, and those that a description names."""
-    named = {name for name in HEADERS if f"`{name}`" in description}
-    return {name: name for name in sorted({"X-Request-ID", *STATUS_HEADERS.get(status, []), *named})}
+def headers(status: int, *declared: str) -> Json:
+    """Return the headers of a status, and those that a verb declares."""
+    return {name: name for name in sorted({"X-Request-ID", *STATUS_HEADERS.get(status, []), *declared})}
+
+
+def success_headers(spec: ResponseSpec) -> Json:
+    """Return the headers of a successful response."""
+    declared = {"ETag": spec.has_etag, "Link": spec.many, "Location": spec.has_location}
+    return headers(spec.status, *(name for name, is_sent in declared.items() if is_sent))
+
+
+def conditional_headers(spec: ResponseSpec, method: str) -> list[Json]:
+    """Return the request headers of conditional requests."""
+    if not spec.has_etag:
+        return []
+    accepted = {"If-None-Match": (IF_NONE_MATCH, method == "GET"), "If-Match": (IF_MATCH, 412 in spec.errors)}
+    return [
+        {"in": "header", "name": name, "description": meaning, "schema": TEXT}
+        for name, (meaning, is_accepted) in accepted.items()
+        if is_accepted
+    ]
+
+
+def tag_name(module: Any) -> str:
+    """Return the tag of the resources of a module, such as `dogs` for `api.resources.dogs`."""
+    name: str = module.__name__
+    return name.rpartition(".")[2]
 
 
 def resources(app: Flask) -> Iterator[tuple[Rule, Any]]:
-    """The URL and the class of each resource."""
+    """Yield the URL rule and the class of each resource."""
     for rule in app.url_map.iter_rules():
         resource = getattr(app.view_functions[rule.endpoint], "view_class", None)
         if resource:
@@ -171,32 +189,28 @@ def resources(app: Flask) -> Iterator[tuple[Rule, Any]]:
 
 
 def operation(resource: Any, method: str, rule: Rule) -> Json:
-    """What a verb does, needs and answers."""
+    """Return the operation object of a verb."""
     verb = getattr(resource, method.lower())
-    answer: ResponseSpec = verb.answer
+    spec: ResponseSpec = verb.spec
     summary, description = split_docstring(verb)
     query = getattr(verb, "query_schema", None)
     found: Json = {
         "operationId": f"{method.lower()}{resource.__name__}",
-        "tags": [resource.__module__.rpartition(".")[2]],
+        "tags": [tag_name(inspect.getmodule(resource))],
         "summary": summary.rstrip("."),
         "description": description,
         "parameters": [
             *({"in": "path", "name": name, "schema": path_schema(rule, name)} for name in sorted(rule.arguments)),
             *([{"in": "query", "schema": query}] if query else []),
-            *(
-                {"in": "header", "name": name, "description": meaning, "schema": TEXT}
-                for name, meaning in REQUEST_HEADERS.items()
-                if f"`{name}`" in description
-            ),
+            *conditional_headers(spec, method),
         ],
         "responses": {
-            str(answer.status): {
+            str(spec.status): {
                 "description": "Success",
-                "headers": headers(answer.status, description),
-                "content": {answer.media_type: {"schema": answer_schema(answer)}},
+                "headers": success_headers(spec),
+                "content": {spec.media_type: {"schema": success_schema(spec)}},
             },
-            **{str(status): str(status) for status in sorted(error_statuses(verb, method, rule))},
+            **{str(status): str(status) for status in sorted(other_statuses(verb, method, rule))},
         },
     }
     if method not in resource.public:
@@ -210,40 +224,41 @@ def operation(resource: Any, method: str, rule: Rule) -> Json:
 
 
 def split_docstring(thing: Any) -> tuple[str, str]:
-    """The first line of a docstring, and the rest of it."""
+    """Return the first line of a docstring, and the rest of it."""
     summary, _, rest = (inspect.getdoc(thing) or "").partition("\n")
     return summary, rest.strip()
 
 
 def path_schema(rule: Rule, name: str) -> Json:
-    """What a variable part of a path may hold."""
+    """Return the JSON Schema of a path parameter."""
     converter = rule._converters[name]
     if isinstance(converter, IntegerConverter):
         return {"type": "integer", "minimum": 0, "maximum": converter.max}
     return TEXT
 
 
-def answer_schema(answer: ResponseSpec) -> Json:
-    """The JSON Schema of what a verb sends: its data in the envelope, or a file."""
-    if answer.schema is None:
-        return {"type": "object"} if answer.media_type == JSON else {"type": "string", "format": "binary"}
-    status = strict_object(code={"const": answer.status}, message={"const": "Success"})
-    if answer.many:
-        return strict_object(data={"type": "array", "items": answer.schema}, status=status, page=PAGE)
-    return strict_object(data=answer.schema, status=status)
+def success_schema(spec: ResponseSpec) -> Json:
+    """Return the JSON Schema of a success: data in the envelope, or a file."""
+    if spec.schema is None:
+        return {"type": "object"} if spec.media_type == JSON else {"type": "string", "format": "binary"}
+    status = strict_object(code={"const": spec.status}, message={"const": "Success"})
+    if spec.many:
+        return strict_object(data={"type": "array", "items": spec.schema}, status=status, page=PAGE)
+    return strict_object(data=spec.schema, status=status)
 
 
-def error_statuses(verb: Any, method: str, rule: Rule) -> set[int]:
-    """The statuses that a verb can answer with, beside its success."""
-    named = {int(status) for status in STATUS.findall(split_docstring(verb)[1])}
-    foreign_page = {403} if method != "GET" else set()
-    unknown = {404} if rule.arguments else set()
-    other_type = {415} if request_body_schemas(verb) else set()
-    return COMMON_STATUSES | named | foreign_page | unknown | other_type
+def other_statuses(verb: Any, method: str, rule: Rule) -> set[int]:
+    """Return the statuses that a verb can answer besides its success."""
+    spec: ResponseSpec = verb.spec
+    cross_origin = {403} if method != "GET" else set()
+    not_found = {404} if rule.arguments else set()
+    media_type = {415} if request_body_schemas(verb) else set()
+    not_modified = {304} if spec.has_etag and method == "GET" else set()
+    return COMMON_STATUSES | spec.errors | cross_origin | not_found | media_type | not_modified
 
 
 def request_body_schemas(verb: Any) -> dict[str, Schema]:
-    """What a verb takes, by content type. A file comes in a multipart form alone."""
+    """Return the schemas of the request body by content type. A file needs a multipart form."""
     schema: Schema | None = getattr(verb, "body_schema", None)
     if schema is None:
         return {}
@@ -256,7 +271,7 @@ def request_body_schemas(verb: Any) -> dict[str, Schema]:
 
 
 def schema_name(schema: Any) -> str:
-    """What a schema is called in the document."""
+    """Return the name of a schema in the document."""
     instance = resolve_schema_instance(schema)
     name = type(instance).__name__.removesuffix("Schema")
     return f"{name}Form" if "file" in instance.fields else name

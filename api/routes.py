@@ -1,6 +1,9 @@
-"""The whole API on one screen: each resource and its URL. Every path answers with a slash at its end too."""
+"""All routes: each resource and its URL. Every path also answers with a trailing slash, without a redirect."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from flask_restful import Api
@@ -39,20 +42,20 @@ ROUTES = (
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path: an integer that the database can hold. Anything else is another path, so it is 404."""
+    """An id in a path: an integer in the range of the database. Anything else does not match, and is 404."""
 
     regex = "[0-9]{1,19}"
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.max = MAX_ID
 
 
 class KennelApi(Api):
-    """Flask-RESTful, with every error left to `errors.py`."""
+    """Flask-RESTful, with all error handling left to `api.http.errors`."""
 
-    def error_router(self, original_handler, e):
-        """Hand the error back to Flask. Flask-RESTful's own answer would hold what the client sent."""
+    def error_router(self, original_handler: Callable[[Exception], Any], e: Exception) -> Any:
+        """Hand the error back to Flask. Flask-RESTful's own response would quote what the client sent."""
         return original_handler(e)
 
 

@@ -71,7 +71,7 @@ class Model(peewee.Model):
         """The row with this id. Raises `NotFound`."""
         for row in select_by_id(cls, id=row_id):
             return cls.from_row(row)
-        raise NotFound(f"There is no {cls.__name__.lower()} with this id")
+        raise NotFound(f"{cls.__name__} not found")
 
     @classmethod
     def create(cls, **fields: Any) -> Self:

@@ -100,8 +100,8 @@ def one_row_or_raise(rows: list[Any], version: int | None) -> Dog:
     for row in rows:
         return Dog.from_row(row)
     if version is not None:
-        raise VersionConflict("This dog has been changed since you read it")
-    raise NotFound("There is no dog with this id")
+        raise VersionConflict(Dog)
+    raise NotFound("Dog not found")
 
 
 def with_folded_columns(fields: dict[str, str]) -> dict[str, str]:

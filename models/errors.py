@@ -1,8 +1,6 @@
-"""What can go wrong with rows. These errors know no status code: `api/errors.py` gives them one."""
+"""Domain errors. They know no status code: `api/http/errors.py` maps each to one."""
 
 from __future__ import annotations
-
-import peewee
 
 
 class NotFound(Exception):
@@ -10,9 +8,9 @@ class NotFound(Exception):
 
 
 class Conflict(Exception):
-    """A value is taken that only one row may have.
+    """A unique value is taken.
 
-    `fields` maps each field at fault to what is wrong with it; the first is the message.
+    `fields` maps each field at fault to its message; the first message is that of the exception.
     """
 
     def __init__(self, fields: dict[str, str]) -> None:
@@ -21,13 +19,11 @@ class Conflict(Exception):
 
 
 class SessionExpired(Exception):
-    """The session or the account that this was to be done for has just ended."""
+    """The session ended, or its account was deleted or given another password, while the request was running."""
 
 
 class VersionConflict(Exception):
-    """The row has changed since the caller read it."""
+    """The row was modified since the client fetched it."""
 
-
-def sqlstate(error: peewee.PeeweeException) -> str | None:
-    """PostgreSQL's code of an error (its manual, appendix A), or None where it comes from elsewhere."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
+    def __init__(self, model: type) -> None:
+        super().__init__(f"{model.__name__} was modified since it was fetched")

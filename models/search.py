@@ -18,13 +18,9 @@ import peewee
 
 from .casefold import casefold_nfc
 from .db.connection import database
+from .db.keyset import ApplyOrder
 from .db.statements import BindParam
 from .dog import Dog
-
-# Puts the conditions and the order of a list on a query of dogs. Whose ids to take may be said.
-ApplyOrder = Callable[..., Any]
-# A query of dogs of a list with a part.
-QueryStrategy = Callable[[ApplyOrder, BindParam], Any]
 
 TRIGRAM_LENGTH = 3
 # Up to so many dogs are found by the index and put in order. More are looked for on a walk first.
@@ -55,7 +51,7 @@ def search(part: str, is_whole: bool, is_by_id: bool, rows: Callable[..., list[A
     if not isinstance(database.obj, peewee.SqliteDatabase):
         return search_postgres(part, rows, count)
     # In the order of the ids the index can stop when there are enough; in others, it has to find all.
-    look = partial(rows, index_scan_by_id, by_ids=True) if is_by_id else partial(rows, index_scan, at_once=True)
+    look = partial(rows, index_scan_by_id, by_id=True) if is_by_id else partial(rows, index_scan, row_values=True)
     if (is_whole and is_by_id) or is_selective(part):
         return look()
     found = with_step_limit(partial(rows, sequential_scan))

@@ -1,4 +1,4 @@
-"""Calls a running deployment as a browser does for a page, and says what keeps that page from using it."""
+"""`flask --app run doctor`: call a running deployment as a browser does for a page, and diagnose CORS and cookies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..config import origin
 from ..security.cors_diagnosis import diagnose
 
 ALLOW_ORIGIN = "Access-Control-Allow-Origin"
@@ -95,3 +100,33 @@ def is_envelope(status: int, body: bytes) -> bool:
         return json.loads(body)["status"]["code"] == status
     except (ValueError, LookupError, TypeError):
         return False
+
+
+def parse_origin(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """Check an origin as the settings are checked. That of a page may be `null`, as browsers send for a file."""
+    try:
+        return text if text is None or (option.name == "page" and text == "null") else origin(text)
+    except ValueError as error:
+        raise click.ClickException(f"{option.opts[0]}: {error}. For example: http://localhost:3000") from None
+
+
+@click.command("doctor")
+@click.option(
+    "--origin", "page", required=True, metavar="ORIGIN", callback=parse_origin,
+    help="The origin of the page: scheme, host and port, such as http://localhost:3000.",
+)  # fmt: skip
+@click.option(
+    "--url", metavar="ORIGIN", callback=parse_origin, help="The origin of the API. Default: PUBLIC_URL.",
+)  # fmt: skip
+@with_appcontext
+def doctor(page: str, url: str | None) -> None:
+    """Diagnose why a page can't use the running server. Exit with 1 if a check fails."""
+    url = url or current_app.config["PUBLIC_URL"]
+    checks, findings = probe_deployment(page, url, current_app.config)
+    click.echo(f"A page at {page} calls {url}:")
+    for check, passed in checks.items():
+        click.echo(f"{'PASS' if passed else 'FAIL'}: {check}")
+    for finding in findings:
+        click.echo(finding)
+    if findings:
+        raise SystemExit(1)

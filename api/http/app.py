@@ -1,4 +1,4 @@
-"""Flask, without the work for each request that an API like this one does not need."""
+"""The Flask application class: no per-request work that this API does not need."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.routing import MapAdapter
 
-from .body import Request
+from .request import Request
 
 
 class App(flask.Flask):
-    """A Flask application. What differs from Flask's own is named here."""
+    """A Flask application with our request class, and URLs that never contain the client's `Host` header."""
 
     request_class = Request
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Flask asks in each request of each hook and view whether it is asynchronous.
+        # In each request Flask checks of every hook and view whether it is asynchronous.
         self.ensure_sync: Callable[..., Any] = cache(super().ensure_sync)
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        """What finds the route of a request: by its path and method alone, since no route is for one host only.
-
-        So a URL that is built from a route never has the host of a header that the client sent.
-        """
+        """Match routes by path and method alone, and build URLs from `PUBLIC_URL`, never from a `Host` header."""
         if request is None:
             return super().create_url_adapter(None)
         public = urlsplit(self.config["PUBLIC_URL"])

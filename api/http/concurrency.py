@@ -1,39 +1,44 @@
-"""Places for heavy work: about one per core, and far fewer than threads, so that logins never stop the reads."""
+"""Concurrency limits (bulkheads): heavy work never takes the threads that everything else needs.
+
+CPU-bound work gets about one permit per core, with a bounded queue; beyond the queue a request gets 503.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from typing import NamedTuple
 
-from flask import Flask, current_app
+from flask import Flask
 
+from .app_state import AppState
 from .errors import Unavailable
 
 # The threads of a worker process that answer requests.
 WORKER_THREADS = 128
-# How many may wait for each kind of heavy work: a crowd of 40 at once is served, and threads are left for the reads.
+# Requests that may wait for a permit. A burst of 40 is served, and threads are left for reads.
 MAX_QUEUED = 40
-# How many threads may read bodies. Granian hands a request to a thread when its head is there, so a client that is slow
-# with its body holds that thread to the end, without a limit of time. The other threads are left for all else.
+# Threads that may read bodies. Granian assigns a thread when a request's headers are complete, so a slow body keeps it
+# without a time limit.
 MAX_BODY_READERS = WORKER_THREADS * 3 // 4
-# How many threads may wait for a picture from a store that is elsewhere, and may hang.
+# Threads that may wait for a remote picture storage, which may hang.
 MAX_STORAGE_READERS = WORKER_THREADS * 3 // 4
 
 
 class ConcurrencyLimiter:
-    """So many places, and a queue before them that is bounded, so that threads are left for everything else."""
+    """So many `permits`, and a `queue` of threads that may wait for one."""
 
-    def __init__(self, places: int, queue: int) -> None:
-        self.running = threading.BoundedSemaphore(places)
-        self.admitted = threading.BoundedSemaphore(places + queue)
+    def __init__(self, permits: int, queue: int = 0) -> None:
+        self.running = threading.BoundedSemaphore(permits)
+        self.admitted = threading.BoundedSemaphore(permits + queue)
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Hold a place for the block. Raises `Unavailable` where the queue is full."""
+        """Hold a permit for the block, after waiting for one. Raises `Unavailable` where the queue is full."""
         if not self.admitted.acquire(blocking=False):
-            raise Unavailable("The server is busy with what others send. Try again in a moment")
+            raise Unavailable("Server busy. Please retry shortly")
         try:
             with self.running:
                 yield
@@ -41,31 +46,28 @@ class ConcurrencyLimiter:
             self.admitted.release()
 
 
+class Limiters(NamedTuple):
+    """The concurrency limiters of an application."""
+
+    cpu: ConcurrencyLimiter
+    uploads: ConcurrencyLimiter
+    bodies: ConcurrencyLimiter
+    storage: ConcurrencyLimiter
+
+
+limiters = AppState[Limiters]("limiters")
+
+
 def init_app(app: Flask) -> None:
-    """Share the cores among the worker processes, and leave threads for everything else, however many wait."""
-    places = min(max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"]), WORKER_THREADS // 4)
-    app.extensions["slots"] = ConcurrencyLimiter(places, MAX_QUEUED)
-    # Uploads are read one at a time on a machine. Those that wait for it must not keep a place from the logins.
-    app.extensions["upload_slots"] = ConcurrencyLimiter(1, MAX_QUEUED)
-    app.extensions["body_slots"] = ConcurrencyLimiter(MAX_BODY_READERS, queue=0)
-    app.extensions["fetch_slots"] = ConcurrencyLimiter(MAX_STORAGE_READERS, queue=0)
-
-
-def cpu_limiter() -> AbstractContextManager[None]:
-    """A place of this application, for a `with` block."""
-    return current_app.extensions["slots"].acquire()
-
-
-def upload_limiter() -> AbstractContextManager[None]:
-    """The place of this application for reading an upload, for a `with` block."""
-    return current_app.extensions["upload_slots"].acquire()
-
-
-def body_limiter() -> AbstractContextManager[None]:
-    """A place of this application for reading a body, for a `with` block. Nobody waits for one."""
-    return current_app.extensions["body_slots"].acquire()
-
-
-def storage_limiter() -> AbstractContextManager[None]:
-    """A place of this application for a picture from elsewhere, for a `with` block. Nobody waits for one."""
-    return current_app.extensions["fetch_slots"].acquire()
+    """Share the cores among the worker processes, and leave threads for everything else."""
+    permits = min(max(1, (os.cpu_count() or 1) // app.config["WEB_CONCURRENCY"]), WORKER_THREADS // 4)
+    limiters.set(
+        app,
+        Limiters(
+            cpu=ConcurrencyLimiter(permits, MAX_QUEUED),
+            # Uploads are decoded one at a time per machine. While they wait they must not hold a CPU permit.
+            uploads=ConcurrencyLimiter(1, MAX_QUEUED),
+            bodies=ConcurrencyLimiter(MAX_BODY_READERS),
+            storage=ConcurrencyLimiter(MAX_STORAGE_READERS),
+        ),
+    )

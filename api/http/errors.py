@@ -1,4 +1,4 @@
-"""The one door out for everything that goes wrong: exception in; status, type, message and fields out."""
+"""Error handling: every exception becomes an error response with a type, a message and the fields at fault."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from models import Conflict, NotFound, SessionExpired, VersionConflict
+from models.db.errors import is_disk_full
 
 from .error_types import ERROR_TYPES
-from .outages import DISK_FULL_MESSAGE, StorageFull, StorageUnavailable, is_full, root_cause
+from .request import current_request
 from .responses import JSON, PROBLEM, JsonResponse
 
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
@@ -25,7 +26,7 @@ log = logging.getLogger("kennel")
 
 
 class ApiError(Exception):
-    """A refusal that a resource decided on. `fields` maps fields at fault to messages, `headers` go out with it."""
+    """An error that a resource raises on purpose. `fields` maps field names to messages; `headers` are sent with it."""
 
     slug = "bad-request"
 
@@ -41,44 +42,44 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
-    """The request can't be read."""
+    """400: the request is malformed."""
 
 
 class Unauthorized(ApiError):
-    """Nobody is logged in by this request (RFC 9110, section 15.5.2: with a challenge)."""
+    """401, with a challenge (RFC 9110, section 15.5.2): the request has no valid credentials."""
 
     slug = "unauthorized"
 
-    def __init__(self, message: str = "Log in first") -> None:
+    def __init__(self, message: str = "Authentication required") -> None:
         super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
 
 
 class Forbidden(ApiError):
-    """Somebody is logged in, but this is not theirs to do."""
+    """403: the user may not do this."""
 
     slug = "forbidden"
 
 
 class CrossOriginForbidden(ApiError):
-    """A browser speaks for a page of a foreign site."""
+    """403: a browser sent an unsafe request from a page of an origin that is not trusted (CSRF)."""
 
     slug = "cross-site"
 
 
 class UnsupportedMediaType(ApiError):
-    """The body is of a type that is not read here."""
+    """415: the body has a content type that this verb does not read."""
 
     slug = "unsupported-media-type"
 
 
 class UnprocessableEntity(ApiError):
-    """The request was read, but can't be taken."""
+    """422: the request was parsed, but is invalid."""
 
     slug = "validation"
 
 
 class TooManyRequests(ApiError):
-    """A limit is reached; `seconds` says when to try again."""
+    """429: a rate limit is exceeded; retry after so many `seconds`."""
 
     slug = "too-many-requests"
 
@@ -87,7 +88,7 @@ class TooManyRequests(ApiError):
 
 
 class Unavailable(ApiError):
-    """Not now; `seconds` says when to try again."""
+    """503: temporarily unavailable; retry after so many `seconds`."""
 
     slug = "unavailable"
 
@@ -95,50 +96,64 @@ class Unavailable(ApiError):
         super().__init__(message, fields, {"Retry-After": str(seconds)})
 
 
+class StorageUnavailable(Exception):
+    """The picture storage can't be reached."""
+
+
+class StorageFull(Exception):
+    """The picture storage has no space left."""
+
+
 MESSAGES = {
-    400: "The request can't be read",
-    404: "There is nothing at this address",
-    405: "This address does not take that method",
-    413: "The body is too large: at most 64 KiB, and 10 MiB for a picture",
-    500: "The server made a mistake. It is not your fault",
+    400: "Malformed request",
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Request body too large (limit 64 KiB; 10 MiB for uploads)",
+    500: "Internal server error",
 }
-DATABASE_UNAVAILABLE = "The database can't be reached right now. Try again in a moment"
+DATABASE_UNAVAILABLE = "Database unavailable. Please retry"
+DISK_FULL_MESSAGE = "Insufficient storage: the server's disk is full"
 
 
 def init_app(app: Flask) -> None:
-    """Send every exception through `answer`."""
+    """Handle every exception by `handle_exception`."""
     app.register_error_handler(Exception, handle_exception)
 
 
 def handle_exception(error: Exception) -> Response:
-    """The response for an exception, in the envelope, or as RFC 9457 to a client that asks for it."""
+    """Return the error response: the envelope, or RFC 9457 problem details if the client prefers them."""
     slug, message, fields, headers = to_problem(error)
     kind = ERROR_TYPES[slug]
     if kind.status >= 500 and not isinstance(error, ApiError):
-        because = root_cause(error)
-        log.error("The request failed%s", because and f" ({because})", exc_info=error)
-    facts: dict[str, Any] = {"type": kind.path, "request_id": request.id}  # type: ignore[attr-defined]
+        cause = root_cause(error)
+        log.error("Unhandled exception%s", cause and f" ({cause})", exc_info=error)
+    properties: dict[str, Any] = {"type": kind.path, "request_id": current_request().id}
     if fields:
-        facts["fields"] = fields
+        properties["fields"] = fields
     if accepts_problem_json():
-        body = {"title": kind.title, "status": kind.status, "detail": message, **facts}
+        body = {"title": kind.title, "status": kind.status, "detail": message, **properties}
         response = JsonResponse(body, kind.status, PROBLEM)
     else:
         status = {"code": kind.status, "message": message}
-        response = JsonResponse({"data": {}, "status": status, "error": facts}, kind.status)
+        response = JsonResponse({"data": {}, "status": status, "error": properties}, kind.status)
     response.headers.extend(headers)
     response.vary.add("Accept")
     return response
 
 
+def root_cause(error: Exception) -> str:
+    """Return the operating system's or the store's reason behind an error, never anything that a user sent."""
+    return getattr(error.__cause__, "strerror", None) or ""
+
+
 def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
-    """The slug, message, fields and headers of an exception. What is not known here is our own mistake."""
+    """Return the slug, message, fields and headers of an exception. One that is not known here is a bug: 500."""
     match error:
         case ApiError():
             return error.slug, str(error), error.fields, error.headers
         case ValidationError():
             fields = field_messages(error)
-            return "validation", "Please correct: " + ", ".join(fields), fields, {}
+            return "validation", "Validation failed: " + ", ".join(fields), fields, {}
         case Conflict():
             return "conflict", str(error), error.fields, {}
         case SessionExpired():
@@ -150,12 +165,12 @@ def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Ma
         case HTTPException():
             return http_error(error)
         case peewee.IntegrityError():
-            return "conflict", "Something that this needs has just been deleted. Read it again", None, {}
+            return "conflict", "A referenced record was deleted. Reload and retry", None, {}
         case StorageUnavailable():
             return "unavailable", str(error), None, {"Retry-After": "5"}
         case StorageFull():
             return "insufficient-storage", str(error), None, {}
-        case peewee.DatabaseError() if is_full(error):
+        case peewee.DatabaseError() if is_disk_full(error):
             return "insufficient-storage", DISK_FULL_MESSAGE, None, {}
         case peewee.OperationalError() | peewee.InterfaceError() | StorageError():
             return "unavailable", DATABASE_UNAVAILABLE, None, {"Retry-After": "1"}
@@ -163,7 +178,7 @@ def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Ma
 
 
 def http_error(error: HTTPException) -> tuple[str, str, None, Mapping[str, str]]:
-    """As `explain`, for what Flask and Werkzeug raise. Their own texts may quote the request; ours don't."""
+    """Like `to_problem`, for HTTP exceptions. Werkzeug's descriptions may quote the request, so ours replace them."""
     code = 400 if isinstance(error, ClientDisconnected) else error.code or 500
     kind = BY_STATUS.get(code) or BY_STATUS[400 if code < 500 else 500]
     allow = getattr(error, "valid_methods", None)
@@ -172,17 +187,17 @@ def http_error(error: HTTPException) -> tuple[str, str, None, Mapping[str, str]]
 
 
 def field_messages(error: ValidationError) -> dict[str, Any]:
-    """Each wrong field with its messages.
+    """Return the messages by field.
 
-    What does not look like the name of a field becomes `?`: it may be a whole body, password and all, that was sent
-    by the wrong content type.
+    What does not look like a field name becomes `?`: it may be an entire body, password included, that was sent with
+    the wrong content type.
     """
     messages = error.messages_dict
     return {name if FIELD_NAME.fullmatch(name) else "?": texts for name, texts in messages.items()}
 
 
 def accepts_problem_json() -> bool:
-    """Whether the client names RFC 9457's media type, and does not like plain JSON better."""
+    """Return whether the client names RFC 9457's media type and does not prefer plain JSON."""
     accept = request.accept_mimetypes
     named = any(value.lower() == PROBLEM and quality for value, quality in accept)
     return named and accept[PROBLEM] >= accept[JSON]

@@ -1,4 +1,4 @@
-"""Whether the server can do its work: the database answers, its tables are those of the code, pictures can be kept."""
+"""Readiness: the database answers, its schema is up to date, pictures can be stored, and the server is not draining."""
 
 from __future__ import annotations
 
@@ -7,95 +7,123 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import peewee
-from flask import Flask, current_app
+from flask import Flask
 
 from models import migrations
 
+from ..database import app_database
+from ..http.app_state import AppState
 from ..http.errors import Unavailable
-from ..pictures.store import PictureStore
 
 log = logging.getLogger("kennel")
 
-# How long a check may take, in seconds. Its answer is to be sent within 2.
-DEADLINE = 1.5
+# How long a check may take. The answer is due within 2 seconds.
+DEADLINE_SECONDS = 1.5
 
-NO_DATABASE = "The database does not answer"
-NO_STORE = "Pictures can't be stored"
+DATABASE_UNAVAILABLE = "Database unavailable"
+STORE_UNAVAILABLE = "Pictures can't be stored"
+DRAINING = "The server is shutting down"
 
 
 class SingleFlightCheck:
-    """A question that may hang. It runs in a thread of its own, and who asks meanwhile waits for the same answer.
+    """A health probe that may block. At most one runs at a time, in a daemon thread; concurrent callers share it."""
 
-    So there is one such thread at most, however many ask and however long it hangs.
-    """
-
-    def __init__(self, question: Callable[[], Any]) -> None:
-        self.probe = question
+    def __init__(self, probe: Callable[[], Any]) -> None:
+        self.probe = probe
         self.lock = threading.Lock()
         self.deadline = 0.0
-        self.answer: Future[Any] = Future()
-        self.answer.set_result(None)
+        self.result: Future[Any] = Future()
+        self.result.set_result(None)
 
     def start(self) -> Callable[[], Any]:
-        """Ask, unless it is being asked. Returns what waits for the answer.
+        """Start the probe unless it is running. Return a function that waits for its result.
 
-        That raises what the question raises, and `TimeoutError` when the deadline is over; at once where it has hung
-        for longer, so that no more threads hang than must.
+        That function raises what the probe raises, and `TimeoutError` once the deadline has passed; so a probe that
+        hangs does not hold up more than one thread.
         """
         with self.lock:
-            if self.answer.done():
-                answer: Future[Any] = Future()
-                threading.Thread(target=self.run, args=(answer,), name="check", daemon=True).start()
-                self.answer = answer
-                self.deadline = time.monotonic() + DEADLINE
-            answer, deadline = self.answer, self.deadline
-        return lambda: answer.result(max(0, deadline - time.monotonic()))
+            if self.result.done():
+                result: Future[Any] = Future()
+                threading.Thread(target=self.run, args=(result,), name="health", daemon=True).start()
+                self.result = result
+                self.deadline = time.monotonic() + DEADLINE_SECONDS
+            result, deadline = self.result, self.deadline
+        return lambda: result.result(max(0, deadline - time.monotonic()))
 
-    def run(self, answer: Future[Any]) -> None:
-        """Ask, and hand on what comes of it."""
+    def run(self, result: Future[Any]) -> None:
+        """Run the probe, and set its result or exception."""
         try:
-            answer.set_result(self.probe())
+            result.set_result(self.probe())
         except Exception as error:
-            answer.set_exception(error)
+            result.set_exception(error)
 
 
+@dataclass(frozen=True)
 class Readiness:
     """The checks of an application."""
 
-    def __init__(self, database: peewee.Database, store: PictureStore) -> None:
-        self.database = SingleFlightCheck(lambda: pending_migrations(database))
-        self.store = SingleFlightCheck(store.check)
+    database: SingleFlightCheck
+    store: SingleFlightCheck
+    is_draining: Callable[[], bool]
 
-    def reasons(self) -> dict[str, str]:
-        """Why the server can't do its work, by what is at fault. Takes `DEADLINE` seconds at most."""
+    def failures(self) -> dict[str, str]:
+        """Return the reasons why the server is not ready, by component. Takes at most `DEADLINE_SECONDS`."""
+        if self.is_draining():
+            return {"server": DRAINING}
         database, store = self.database.start(), self.store.start()
-        reasons = {}
+        failures = {}
         try:
             if pending := database():
-                reasons["migrations"] = f"Migrations are still to be applied: {', '.join(pending)}"
+                failures["migrations"] = f"Pending migrations: {', '.join(pending)}"
         except Exception as error:
-            reasons["database"] = log_and_return(NO_DATABASE, error)
+            failures["database"] = log_and_return(DATABASE_UNAVAILABLE, error)
         try:
             store()
         except Exception as error:
-            reasons["store"] = log_and_return(NO_STORE, error)
-        return reasons
+            failures["store"] = log_and_return(STORE_UNAVAILABLE, error)
+        return failures
+
+
+readiness = AppState[Readiness]("readiness")
+
+
+def init_app(app: Flask, check_store: Callable[[], Any], is_draining: Callable[[], bool]) -> None:
+    """Check the database of this application, its picture store by `check_store`, and whether it is draining.
+
+    No thread runs before the first request. The checks are callables, so that this package imports neither the
+    pictures nor the server.
+    """
+    database = app_database.get(app)
+    readiness.set(
+        app,
+        Readiness(SingleFlightCheck(lambda: pending_migrations(database)), SingleFlightCheck(check_store), is_draining),
+    )
+
+
+def require_readiness() -> None:
+    """Raise `Unavailable` with all reasons why the server is not ready."""
+    failures = readiness.get().failures()
+    if failures:
+        fields = {name: [reason] for name, reason in failures.items()}
+        raise Unavailable(". ".join(failures.values()), fields=fields)
 
 
 def log_and_return(reason: str, error: Exception) -> str:
-    """The reason. Why it is one stands in the log by its kind alone, since its text may hold a secret or a path."""
+    """Log the type of the error, whose text may hold a secret or a path, and return the reason."""
     log.warning("%s (%s)", reason, type(error).__name__)
     return reason
 
 
 def pending_migrations(database: peewee.Database) -> list[str]:
-    """The names of the migrations that are still to be applied, read by a connection that nobody else uses.
+    """Return the names of the pending migrations, read over a connection of the calling thread.
 
-    Raises what the database raises, and `FileNotFoundError` where there is none: a connection would make an empty one.
+    Raises what the database raises, and `FileNotFoundError` for a SQLite file that does not exist: connecting would
+    create an empty one.
     """
     if isinstance(database, peewee.SqliteDatabase):
         Path(database.database).stat()
@@ -103,16 +131,3 @@ def pending_migrations(database: peewee.Database) -> list[str]:
         return [migration.name for migration in migrations.status(database) if not migration.applied]
     finally:
         database.close()
-
-
-def init_app(app: Flask) -> None:
-    """Check the database and the pictures of this application. No thread runs before somebody asks."""
-    app.extensions["readiness"] = Readiness(app.extensions["database"], app.extensions["pictures"])
-
-
-def require_readiness() -> None:
-    """Raise `Unavailable` with all reasons why the server can't do its work, where there are any."""
-    reasons = current_app.extensions["readiness"].reasons()
-    if reasons:
-        fields = {name: [reason] for name, reason in reasons.items()}
-        raise Unavailable(". ".join(reasons.values()), fields=fields)

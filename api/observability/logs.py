@@ -16,7 +16,7 @@ from typing import Any
 
 from flask import Flask, Response, g, has_request_context
 
-from ..http.body import current_request
+from ..http.request import current_request
 
 log = logging.getLogger("kennel")
 

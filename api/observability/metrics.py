@@ -1,38 +1,29 @@
-"""Numbers for Prometheus, on a port of their own: what is asked for, how long it takes, and how it ends.
+"""Prometheus metrics of a worker process: requests, statements, pictures and logins.
 
-Every worker process writes its numbers into files in a folder, whose name it finds in `PROMETHEUS_MULTIPROC_DIR`, and
-the process that started them adds them up for who asks. So the sums are exact, and a worker that dies takes none away.
+Every worker writes to files in `PROMETHEUS_MULTIPROC_DIR`, and the main process sums them up (`api.server.
+metrics_server`). So the sums are exact, and a worker that dies takes none away.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from socketserver import ThreadingTCPServer
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from peewee import QueryEvent
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import Counter, Gauge, Histogram, values
 
 from models.db.postgres import PooledPostgresqlDatabase
 
-from ..http.body import current_request
+from ..database import app_database
+from ..http.app_state import AppState
 from ..http.errors import TooManyRequests, Unauthorized, Unavailable
+from ..http.request import current_request
 
 log = logging.getLogger("kennel")
 
@@ -111,14 +102,19 @@ def gauge(name: str, meaning: str) -> Gauge:
     return Gauge(f"kennel_{name}", meaning, registry=None, multiprocess_mode="livesum")
 
 
+# None where this process counts nothing.
+worker_metrics = AppState[Metrics | None]("metrics")
+
+
 def init_app(app: Flask) -> None:
     """Count in this process, if it is a worker of a server that has a `METRICS_PORT`. Else nothing is added at all."""
-    app.extensions["metrics"] = None
+    worker_metrics.set(app, None)
     if app.config["METRICS_PORT"] is None or MULTIPROC_DIR_VARIABLE not in os.environ:
         return
-    metrics = app.extensions["metrics"] = Metrics()
+    metrics = Metrics()
+    worker_metrics.set(app, metrics)
     app.after_request(metrics.count_request)
-    database = app.extensions["database"]
+    database = app_database.get(app)
     database.query_hooks.append(metrics.count_query)
     if isinstance(database, PooledPostgresqlDatabase):
         threading.Thread(target=metrics.watch_connections, args=(database,), name="metrics", daemon=True).start()
@@ -126,7 +122,7 @@ def init_app(app: Flask) -> None:
 
 def time_picture(source: str) -> AbstractContextManager[Any]:
     """Count the seconds that the block takes to make a picture from this source, `upload` or `default`."""
-    metrics: Metrics | None = current_app.extensions["metrics"]
+    metrics = worker_metrics.get()
     return metrics.picture_seconds.labels(source).time() if metrics else nullcontext()
 
 
@@ -147,96 +143,6 @@ def count_login() -> Iterator[None]:
         outcome = "busy"
         raise
     finally:
-        metrics: Metrics | None = current_app.extensions["metrics"]
+        metrics = worker_metrics.get()
         if metrics:
             metrics.logins.labels(outcome).inc()
-
-
-class WorkerCollector:
-    """The sums over all worker processes, those that have died too."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lock = threading.Lock()
-
-    def collect(self) -> list[Metric]:
-        """Add them up."""
-        with self.lock:
-            for path in self.folder.glob("gauge_live*.db"):
-                process = int(path.stem.rpartition("_")[2])
-                if not is_alive(process):
-                    mark_process_dead(process, str(self.folder))
-            # A worker that was killed just when it made a file leaves an empty one.
-            files = [str(path) for path in self.folder.glob("*.db") if path.stat().st_size]
-            return list(MultiProcessCollector.merge(files))
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-class MetricsHandler(BaseHTTPRequestHandler):
-    """Answers `GET /metrics` and nothing else."""
-
-    server: MetricsServer
-    server_version = "Kennel"
-    sys_version = ""
-    # Seconds to wait for a client that says nothing.
-    timeout = 10
-
-    def do_GET(self) -> None:
-        """Send the numbers in the format that the client likes best."""
-        if self.path.partition("?")[0] != "/metrics":
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        encode, media_type = choose_encoder(self.headers.get("Accept", ""))
-        content = encode(self.server.registry)
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Log nothing: who asks does so every few seconds."""
-
-
-class MetricsServer(ThreadingTCPServer):
-    """Serves the numbers of the workers, in threads of the process that starts them.
-
-    Threads, since they can't outlive their process, however that ends; nobody has to watch over them, and there is no
-    other process to signal. This process does nothing else but wait, and its signals go to its main thread.
-    """
-
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self, address: str, port: int) -> None:
-        """Take the port. Raises `OSError` where that can't be."""
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, port), MetricsHandler)
-        self.registry = CollectorRegistry()
-        self.folder = ""
-
-    def start(self) -> None:
-        """Make a fresh folder for the workers, and serve. Call it before the first worker is started."""
-        self.folder = os.environ[MULTIPROC_DIR_VARIABLE] = tempfile.mkdtemp(prefix="kennel-metrics-")
-        self.registry.register(WorkerCollector(Path(self.folder)))
-        # A worker is a fork of this process: it would hold the port when this process has ended.
-        os.register_at_fork(after_in_child=self.socket.close)
-        threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
-
-    def stop(self) -> None:
-        """Give the port back, and remove the folder. Call it when the last worker has ended."""
-        self.shutdown()
-        self.server_close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def handle_error(self, *_: Any) -> None:
-        """Log what went wrong, where the base class would print it."""
-        log.error("The metrics could not be sent", exc_info=sys.exc_info()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import secrets
@@ -10,15 +11,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
-from flask import Flask, current_app
+from flask import Flask
 from PIL import Image
 
 from models import Picture
 from models.db.file_lock import exclusive_lock
 
 from ..config import environment
-from ..http.concurrency import cpu_limiter, storage_limiter, upload_limiter
-from ..http.outages import StorageUnavailable, translate_storage_errors
+from ..http.app_state import AppState
+from ..http.concurrency import limiters
+from ..http.errors import DISK_FULL_MESSAGE, StorageFull, StorageUnavailable
 from ..observability.metrics import time_picture
 from .default import render_avatar
 from .local import LocalStorage
@@ -89,7 +91,7 @@ class PictureStore:
 
     def reading(self) -> AbstractContextManager[None]:
         """What a read is done within: threads that wait for a store elsewhere leave some to all other requests."""
-        return nullcontext() if isinstance(self.files, LocalStorage) else storage_limiter()
+        return nullcontext() if isinstance(self.files, LocalStorage) else limiters.get().storage.acquire()
 
     @property
     def origin(self) -> str:
@@ -155,39 +157,49 @@ class PictureStore:
             raise StorageUnavailable(f"{name} is not the same when it is read back")
 
 
+@contextmanager
+def translate_storage_errors(message: str) -> Iterator[None]:
+    """Turn an `OSError` of the storage into `StorageFull`, or `StorageUnavailable` with this message."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(DISK_FULL_MESSAGE) from error
+        raise StorageUnavailable(message) from error
+
+
 def make_store(url: str) -> PictureStore:
     """The store of this URL, as `UPLOADS_URL` takes it. Opens nothing. Raises `ConfigError`."""
     return PictureStore(S3Storage(url, environment()) if url.startswith("s3://") else LocalStorage(url))
 
 
-def init_app(app: Flask) -> None:
-    """Keep pictures where `UPLOADS_URL` says.
+picture_store = AppState[PictureStore]("pictures")
 
-    `picture_files.check_size` looks at each by its format; Pillow's check is turned off, since it warns first, and a
-    warning can't be caught in one thread alone.
+
+def init_app(app: Flask) -> None:
+    """Store pictures where `UPLOADS_URL` says.
+
+    `decode.check_size` limits the pixels by format. Pillow's own check is turned off: it warns before it raises, and a
+    warning can't be caught in a single thread.
     """
     Image.MAX_IMAGE_PIXELS = None
-    app.extensions["pictures"] = make_store(app.config["UPLOADS_URL"])
-
-
-def picture_store() -> PictureStore:
-    """The store of this application."""
-    return current_app.extensions["pictures"]
+    picture_store.set(app, make_store(app.config["UPLOADS_URL"]))
 
 
 @contextmanager
 def stored_picture(rendering: RenderedPicture | None, username: str) -> Iterator[Picture]:
-    """Keep this picture, or without one the default of this name, if the block succeeds."""
+    """Store this picture, or the default one of this name, and delete its files if the block raises."""
     if rendering is None:
-        with cpu_limiter(), time_picture("default"):
-            drawn = render_avatar(username)
-    with picture_store().stored(rendering or drawn, is_default=rendering is None) as picture:
+        with limiters.get().cpu.acquire(), time_picture("default"):
+            avatar = render_avatar(username)
+    with picture_store.get().stored(rendering or avatar, is_default=rendering is None) as picture:
         yield picture
 
 
 def render_limited(stream: BinaryIO) -> RenderedPicture:
-    """`render`, one upload at a time on a machine: reading the largest takes 350 MB."""
+    """Call `render` for one upload at a time per machine: the largest take 350 MB."""
     with translate_storage_errors(NOT_STORED):
-        place = picture_store().files.lock_directory
-    with upload_limiter(), exclusive_lock(place), cpu_limiter(), time_picture("upload"):
+        lock_directory = picture_store.get().files.lock_directory
+    running = limiters.get()
+    with running.uploads.acquire(), exclusive_lock(lock_directory), running.cpu.acquire(), time_picture("upload"):
         return render(stream)

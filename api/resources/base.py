@@ -1,47 +1,51 @@
-"""What all resources share: who may call a verb, what it takes and what it gives."""
+"""The base of all resources: default deny, and the decorators that declare what a verb takes and gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import flask_restful
-from flask import Response, current_app, request
+from flask import Response, current_app, url_for
 from flask_login import current_user
 from marshmallow import Schema, ValidationError
 
 from schemas import SchemaContext, compile_dump
 
-from ..http.body import (
-    MAX_CACHED_QUERY_BYTES,
-    QUERY_CACHE_SIZE,
-    ParsedInput,
-    current_request,
-    read_body,
-    read_query,
-    reject_oversized_body,
-)
+from ..http.body import ParsedInput, parse_query, read_body, reject_oversized_body
+from ..http.conditional import is_not_modified
 from ..http.pagination import Page
+from ..http.request import current_request
 from ..http.responses import JSON, JsonResponse, NotModified, success_body
 from ..pictures.store import render_limited
 from ..security.authentication import bearer_token, require_login
+
+# Query strings whose loaded fields are cached, and the length up to which they are.
+QUERY_CACHE_SIZE, MAX_CACHED_QUERY_BYTES = 1000, 500
 
 Handler = Callable[..., Any]
 Dump = Callable[[Any], Any]
 
 
 class ResponseSpec(NamedTuple):
-    """What a verb answers when all is well: of JSON with a `schema`, data in the envelope; `many` is a list."""
+    """What a verb declares of its responses, for the OpenAPI document.
+
+    JSON has a `schema`, wrapped in the envelope; `many` is a list. `errors` are the statuses that this verb adds to
+    those that every verb can answer. `has_etag` declares an `ETag` header (and on reads `If-None-Match` and 304).
+    """
 
     media_type: str
     status: int = 200
     schema: Schema | None = None
     many: bool = False
+    errors: frozenset[int] = frozenset()
+    has_etag: bool = False
+    has_location: bool = False
 
 
 class FileResponse(NamedTuple):
-    """A file to send as it is, and what goes with it. `etag` changes when the content does."""
+    """A file to send as it is, with its headers. `etag` changes when the content does."""
 
     content: Any
     headers: Mapping[str, str] = {}
@@ -49,145 +53,161 @@ class FileResponse(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """Where the file is for now, and what goes with it."""
+    """A temporary redirect to where the file is, with its headers."""
 
     url: str
     headers: Mapping[str, str]
 
 
 class Resource(flask_restful.Resource):
-    """A resource. Each of its verbs needs a login, unless the class names it in `public`."""
+    """A resource. Each of its verbs needs a login, unless the class names it in `public` (default deny)."""
 
     public: frozenset[str] | set[str] = frozenset()
-    init_every_request = False  # one object serves all requests, so it keeps nothing of one
+    init_every_request = False  # one instance serves all requests, so it has no state
 
     def dispatch_request(self, **path: Any) -> Any:
         """Call the verb if the caller may. Raises `Unauthorized`, and `ValidationError` for an unknown parameter."""
-        asked = current_request()
-        method = "GET" if asked.method == "HEAD" else asked.method
-        # A bad token is refused everywhere, so that nobody takes its answers for those of its user.
+        request = current_request()
+        method = "GET" if request.method == "HEAD" else request.method
+        # An invalid token is refused everywhere, also where anonymous callers are welcome.
         if method not in self.public or bearer_token() is not None:
             require_login()
         verb = getattr(self, method.lower())
-        if "CONTENT_LENGTH" in asked.environ and not hasattr(verb, "body_schema"):
+        if "CONTENT_LENGTH" in request.environ and not hasattr(verb, "body_schema"):
             reject_oversized_body()
-        if asked.query_string and not hasattr(verb, "query_schema"):
-            raise ValidationError({name: ["Unknown parameter."] for name in asked.args})
+        if request.query_string and not hasattr(verb, "query_schema"):
+            raise ValidationError({name: ["Unknown parameter."] for name in parse_query(request.query_string).values})
         return super().dispatch_request(**path)
 
 
 def takes(schema_class: type[Schema], source: str = "body") -> Callable[[Handler], Handler]:
-    """Check the body, or with `source="query"` the query, and hand its fields to the verb as its first argument.
+    """Decorator: load the body (or with `source="query"` the query string), and pass its fields to the verb.
 
-    Raises `ValidationError` with every wrong field, and what `api.body` raises.
+    They are its first argument after `self`. Raises `ValidationError` with every invalid field, and what
+    `api.http.body` raises.
     """
     schema = schema_class()
 
     def decorate(verb: Handler) -> Handler:
         @wraps(verb)
-        def checked(self: Any, **path: Any) -> Any:
+        def wrapper(self: Any, **path: Any) -> Any:
             fields = load_query(schema) if source == "query" else load_body(schema)
             return verb(self, fields, **path)
 
-        setattr(checked, f"{source}_schema", schema)
-        return checked
+        setattr(wrapper, f"{source}_schema", schema)
+        return wrapper
 
     return decorate
 
 
 def load_body(schema: Schema) -> dict[str, Any]:
-    """The fields of the body, checked. Raises as `load` does, and what `read_body` raises."""
-    sent = read_body("file" in schema.fields)
+    """Load the fields of the body. Raises what `load` and `read_body` raise."""
+    body = read_body("file" in schema.fields)
     with SchemaContext({"render": render_limited, "user": current_user}):
-        return load(schema, sent)
+        return load(schema, body)
 
 
 def load_query(schema: Schema) -> dict[str, Any]:
-    """The parameters of the query, checked. Raises as `load` does."""
-    query = current_request().query_string
-    return (
-        load_query_cached(schema, query).copy() if len(query) <= MAX_CACHED_QUERY_BYTES else load(schema, read_query())
-    )
+    """Load the parameters of the query string. Raises what `load` and `parse_query` raise."""
+    query_string = current_request().query_string
+    if len(query_string) > MAX_CACHED_QUERY_BYTES:
+        return load(schema, parse_query(query_string))
+    return load_query_cached(schema, query_string).copy()
 
 
 @lru_cache(QUERY_CACHE_SIZE)
-def load_query_cached(schema: Schema, _: bytes) -> dict[str, Any]:
-    """The same, remembered: a schema knows nothing but the query, so what it makes of one never changes."""
-    return load(schema, read_query())
+def load_query_cached(schema: Schema, query_string: bytes) -> dict[str, Any]:
+    """Load a query string. Query schemas depend on nothing else, so the result can be cached; do not modify it."""
+    return load(schema, parse_query(query_string))
 
 
-def load(schema: Schema, sent: ParsedInput) -> dict[str, Any]:
-    """The fields that were sent, checked. Raises `ValidationError` that names every wrong one at once."""
+def load(schema: Schema, parsed: ParsedInput) -> dict[str, Any]:
+    """Load the parsed input. Raises `ValidationError` with every invalid field at once."""
     try:
-        # What can't be used is there all the same: None is wrong in every field, and its message is replaced.
-        fields = schema.load({**sent.values, **dict.fromkeys(sent.errors)})
+        # Insert None for fields that could not be parsed: it is invalid in every field, and its message is replaced.
+        fields = schema.load({**parsed.values, **dict.fromkeys(parsed.errors)})
     except ValidationError as error:
-        raise ValidationError({**error.messages_dict, **sent.errors}) from None
-    if sent.errors:
-        raise ValidationError(dict(sent.errors))
+        raise ValidationError({**error.messages_dict, **parsed.errors}) from None
+    if parsed.errors:
+        raise ValidationError(dict(parsed.errors))
     return fields
 
 
-def gives(schema_class: type[Schema], status: int = 200, many: bool = False) -> Callable[[Handler], Handler]:
-    """Send what the verb returns through the schema: a row, with `many` a `Page` of rows, or None as `{}`."""
+def gives(
+    schema_class: type[Schema],
+    status: int = 200,
+    *,
+    many: bool = False,
+    errors: Collection[int] = (),
+    etag: bool = False,
+    location: str | None = None,
+) -> Callable[[Handler], Handler]:
+    """Decorator: send what the verb returns through the schema: a row, with `many` a `Page`, or None as `{}`.
+
+    `errors` declares the statuses of failures of this verb. With `etag`, the row has an `etag`, which is sent and
+    compared with `If-None-Match`. `location` is the endpoint of the URL of the created row, such as `dogitem`.
+    """
     schema = schema_class()
-    dump, respond = compile_dump(schema), page_response if many else row_response
+    dump = compile_dump(schema)
 
     def decorate(verb: Handler) -> Handler:
         @wraps(verb)
-        def given(self: Any, *args: Any, **path: Any) -> Response:
+        def wrapper(self: Any, *args: Any, **path: Any) -> Response:
             result = verb(self, *args, **path)
             with SchemaContext({"pictures": f"{current_app.config['PUBLIC_URL']}/profile_pics"}):
-                return respond(result, dump, status)
+                response = page_response(result, dump) if many else row_response(result, dump, status, etag)
+            if location:
+                response.headers["Location"] = item_url(location, result)
+            return response
 
-        given.answer = ResponseSpec(JSON, status, schema, many)  # type: ignore[attr-defined]
-        return given
+        spec = ResponseSpec(JSON, status, schema, many, frozenset(errors), etag, location is not None)
+        wrapper.spec = spec  # type: ignore[attr-defined]
+        return wrapper
 
     return decorate
 
 
-def page_response(page: Page, dump: Dump, status: int) -> Response:
-    """A list, with the way to its next page in the body and in a `Link` header (RFC 8288)."""
-    links = {"limit": page.limit, "next": page.next}
-    response = JsonResponse(success_body([dump(row) for row in page.rows], status, page=links), status)
+def page_response(page: Page, dump: Dump) -> Response:
+    """Return the response of a list, with its next page in the body and in a `Link` header (RFC 8288)."""
+    body = success_body([dump(row) for row in page.rows], 200, page={"limit": page.limit, "next": page.next})
+    response = JsonResponse(body, 200)
     if page.next:
         response.headers["Link"] = f'<{page.next_url}>; rel="next"'
     return response
 
 
-def row_response(row: Any, dump: Dump, status: int) -> Response:
-    """One row, or nothing. A row may have an `etag`."""
-    etag = getattr(row, "etag", None)
+def row_response(row: Any, dump: Dump, status: int, has_etag: bool) -> Response:
+    """Return the response of one row, or of None; 304 if the client's copy is current."""
+    etag = row.etag if has_etag else None
     response: Response
-    if not_modified(etag):
+    if is_not_modified(etag):
         response = NotModified()
     else:
         response = JsonResponse(success_body({} if row is None else dump(row), status), status)
     if etag:
         response.headers["ETag"] = f'"{etag}"'
-    if status == 201 and etag:
-        response.headers["Location"] = f"{current_app.config['PUBLIC_URL']}{request.path.rstrip('/')}/{row.id}"
     return response
 
 
-def not_modified(etag: str | None) -> bool:
-    """Whether the reader has what this `etag` names, so that it is not sent again (RFC 9110, section 13.1.2)."""
-    asked = current_request()
-    if etag is None or "HTTP_IF_NONE_MATCH" not in asked.environ:
-        return False
-    return asked.method in ("GET", "HEAD") and asked.if_none_match.contains_weak(etag)
+def item_url(endpoint: str, row: Any) -> str:
+    """Return the absolute URL of this row, by an endpoint whose only argument is its id."""
+    (rule,) = current_app.url_map.iter_rules(endpoint)
+    (argument,) = rule.arguments
+    return url_for(endpoint, _external=True, **{argument: row.id})
 
 
-def sends_file(media_type: str) -> Callable[[Handler], Handler]:
-    """Send the `File` that the verb returns, or a `Redirect` to it."""
+def sends_file(
+    media_type: str, *, errors: Collection[int] = (), etag: bool = False, redirects: bool = False
+) -> Callable[[Handler], Handler]:
+    """Decorator: send the `FileResponse` that the verb returns, or a `Redirect` to it where it `redirects`."""
 
     def decorate(verb: Handler) -> Handler:
         @wraps(verb)
-        def sent(self: Any, **path: Any) -> Response:
+        def wrapper(self: Any, **path: Any) -> Response:
             file: FileResponse | Redirect = verb(self, **path)
             if isinstance(file, Redirect):
                 return Response(status=302, headers={**file.headers, "Location": file.url})
-            if not_modified(file.etag):
+            if is_not_modified(file.etag):
                 response = Response(status=304, headers=file.headers)
             else:
                 response = Response(file.content, mimetype=media_type, headers=file.headers)
@@ -195,7 +215,8 @@ def sends_file(media_type: str) -> Callable[[Handler], Handler]:
                 response.set_etag(file.etag)
             return response
 
-        sent.answer = ResponseSpec(media_type)  # type: ignore[attr-defined]
-        return sent
+        statuses = frozenset({*errors, *([302] if redirects else [])})
+        wrapper.spec = ResponseSpec(media_type, errors=statuses, has_etag=etag)  # type: ignore[attr-defined]
+        return wrapper
 
     return decorate

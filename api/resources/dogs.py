@@ -1,19 +1,20 @@
-"""Dogs: anyone may look; who creates one may change it."""
+"""Dogs: anyone may read them; only the user who added one may change it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from models import Dog
 from models.search import search
 from schemas import SORT_NAMES, DogInputSchema, DogQuerySchema, DogSchema, UpdateDogSchema
 
 from ..http.conditional import if_match_version
-from ..http.pagination import paginate
+from ..http.pagination import Page, paginate
 from ..security.authentication import require_login, require_owner
 from .base import Resource, gives, takes
 
-COLUMNS = (Dog.id, Dog.name_key, Dog.breed_key, Dog.owner_key, Dog.created_at)
-SORTS = dict(zip(SORT_NAMES, COLUMNS, strict=True))
-OWNERS = {"user_id": Dog.user, "mine": Dog.user}
+SORT_COLUMNS = (Dog.id, Dog.name_key, Dog.breed_key, Dog.owner_key, Dog.created_at)
+COLUMNS = {**dict(zip(SORT_NAMES, SORT_COLUMNS, strict=True)), "user_id": Dog.user, "mine": Dog.user}
 
 
 class DogList(Resource):
@@ -23,23 +24,20 @@ class DogList(Resource):
 
     @gives(DogSchema, many=True)
     @takes(DogQuerySchema, "query")
-    def get(self, query):
-        """List dogs, a page at a time: all of them, those with these texts, or your own.
+    def get(self, query: dict[str, Any]) -> Page:
+        """List dogs, one page at a time: all of them, those that match the filters, or your own.
 
-        `page.next` is the `cursor` of the next page, and null on the last; `Link` holds its whole URL. `mine` needs
+        `page.next` is the `cursor` of the next page, and null on the last; the `Link` header has its URL. `mine` needs
         a login.
         """
         if query["mine"]:
-            query["mine"] = require_login().id  # whose list it is, for the cursor too
-        return paginate(Dog.select, SORTS | OWNERS, query, search)
+            query["mine"] = require_login().id  # the user's id, so that the cursor is only valid for that user
+        return paginate(Dog, COLUMNS, query, search)
 
-    @gives(DogSchema, 201)
+    @gives(DogSchema, 201, etag=True, location="dogitem")
     @takes(DogInputSchema)
-    def post(self, fields):
-        """Add a dog.
-
-        `Location` is its URL, and `ETag` its version.
-        """
+    def post(self, fields: dict[str, Any]) -> Dog:
+        """Add a dog."""
         user = require_login()
         return Dog.create_for(user, **{"owner": user.username, **fields})
 
@@ -49,39 +47,27 @@ class DogItem(Resource):
 
     public = {"GET"}
 
-    @gives(DogSchema)
-    def get(self, dog_id):
-        """Show a dog.
-
-        `ETag` is its version; 304 where `If-None-Match` names it.
-        """
+    @gives(DogSchema, etag=True)
+    def get(self, dog_id: int) -> Dog:
+        """Get a dog."""
         return Dog.find(dog_id)
 
-    @gives(DogSchema)
+    @gives(DogSchema, etag=True, errors=(403, 412))
     @takes(DogInputSchema)
-    def put(self, fields, dog_id):
-        """Replace all fields of your dog.
-
-        `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
-        """
+    def put(self, fields: dict[str, Any], dog_id: int) -> Dog:
+        """Replace all fields of your dog."""
         dog = require_owner(Dog.find(dog_id))
         return dog.update_fields({"owner": require_login().username, **fields}, if_match_version(dog))
 
-    @gives(DogSchema)
+    @gives(DogSchema, etag=True, errors=(403, 412))
     @takes(UpdateDogSchema)
-    def patch(self, fields, dog_id):
-        """Change some fields of your dog.
-
-        `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
-        """
+    def patch(self, fields: dict[str, Any], dog_id: int) -> Dog:
+        """Change some fields of your dog."""
         dog = require_owner(Dog.find(dog_id))
         return dog.update_fields(fields, if_match_version(dog))
 
-    @gives(DogSchema)
-    def delete(self, dog_id):
-        """Delete your dog, and see it once more.
-
-        403 for a dog of another user, 412 where `If-Match` names an old version.
-        """
+    @gives(DogSchema, etag=True, errors=(403, 412))
+    def delete(self, dog_id: int) -> Dog:
+        """Delete your dog. The response is the deleted dog."""
         dog = require_owner(Dog.find(dog_id))
         return dog.delete_row(if_match_version(dog))

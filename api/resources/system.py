@@ -1,28 +1,36 @@
-"""What is not about users and dogs: pictures' files, error pages, the API's description, and signs of life."""
+"""Picture files, error pages, the OpenAPI document and health checks."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import current_app, render_template, request
 
 from models import NotFound
 from schemas import HealthSchema, ReadinessSchema
 
+from ..http.app_state import AppState
 from ..http.error_types import ERROR_TYPES
 from ..observability.health import require_readiness
 from ..pictures.s3 import SIGNED_SECONDS
 from ..pictures.store import picture_store
 from .base import FileResponse, Redirect, Resource, gives, sends_file
 
+T = TypeVar("T")
+
 PICTURE_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
-# Browsers may go to a signed URL again for half of its life.
+# Browsers may follow a redirect to a signed URL again for half of the time that the URL is valid.
 REDIRECT_HEADERS = {**PICTURE_HEADERS, "Cache-Control": f"private, max-age={SIGNED_SECONDS // 2}"}
+
+# Returns the OpenAPI document as JSON. `api.openapi` makes it from the routes, which are not known here.
+api_document = AppState[Callable[[], bytes]]("openapi")
 
 
 class ProfilePicture(Resource):
@@ -30,21 +38,22 @@ class ProfilePicture(Resource):
 
     public = {"GET"}
 
-    @sends_file("image/webp")
-    def get(self, image):
-        """Send the file of a picture. Its name is never given to another one, so browsers may keep it.
+    @sends_file("image/webp", etag=True, redirects=True)
+    def get(self, image: str) -> FileResponse | Redirect:
+        """Get the file of a picture.
 
-        304 where `If-None-Match` names its `ETag`. 302 to the store that has it, where the server is set to do so.
+        A name is never reused, so browsers may cache it for ever. Where `UPLOADS_REDIRECT` is set, the answer is a
+        redirect to a signed URL of the store.
         """
         if current_app.config["UPLOADS_REDIRECT"]:
-            return Redirect(or_404(picture_store().signed_url(image, request.method)), REDIRECT_HEADERS)
-        return FileResponse(or_404(picture_store().read(image)), PICTURE_HEADERS, image.removesuffix(".webp"))
+            return Redirect(or_404(picture_store.get().signed_url(image, request.method)), REDIRECT_HEADERS)
+        return FileResponse(or_404(picture_store.get().read(image)), PICTURE_HEADERS, image.removesuffix(".webp"))
 
 
-def or_404(found):
-    """What was found of a picture. Raises `NotFound` where that is nothing."""
+def or_404(found: T | None) -> T:
+    """Return what was found of a picture. Raises `NotFound` for None."""
     if found is None:
-        raise NotFound("There is no picture of this name")
+        raise NotFound("Picture not found")
     return found
 
 
@@ -54,10 +63,10 @@ class ErrorPage(Resource):
     public = {"GET"}
 
     @sends_file("text/html")
-    def get(self, slug):
-        """Explain a kind of error to a person."""
+    def get(self, slug: str) -> FileResponse:
+        """Explain an error type on a page for people."""
         if slug not in ERROR_TYPES:
-            raise NotFound("There is no error of this name")
+            raise NotFound("Error type not found")
         nonce = secrets.token_urlsafe(16)
         url = current_app.config["PUBLIC_URL"]
         page = render_template("error.html", kind=ERROR_TYPES[slug], url=url, nonce=nonce)
@@ -71,8 +80,8 @@ class Health(Resource):
     public = {"GET"}
 
     @gives(HealthSchema)
-    def get(self):
-        """Say that the server answers."""
+    def get(self) -> dict[str, Any]:
+        """Check that the server answers (liveness)."""
         return {"live": True}
 
 
@@ -82,10 +91,11 @@ class Readiness(Resource):
     public = {"GET"}
 
     @gives(ReadinessSchema)
-    def get(self):
-        """Say that the server can do its work: the database answers and is up to date, and pictures can be stored.
+    def get(self) -> dict[str, Any]:
+        """Check that the server can do its work (readiness).
 
-        503 where something of it is missing, with each reason in `error.fields`. The answer comes within two seconds.
+        The database answers, no migration is pending, pictures can be stored, and the server is not shutting down.
+        Else `error.fields` has the reasons. The answer comes within two seconds.
         """
         require_readiness()
         return {"database": True, "migrations": True, "store": True}
@@ -96,11 +106,8 @@ class ApiDocument(Resource):
 
     public = {"GET"}
 
-    @sends_file("application/json")
-    def get(self):
-        """Describe this API, as OpenAPI 3.1.
-
-        304 where `If-None-Match` names its `ETag`.
-        """
-        content = current_app.extensions["openapi"]()
+    @sends_file("application/json", etag=True)
+    def get(self) -> FileResponse:
+        """Get this OpenAPI 3.1 document."""
+        content = api_document.get()()
         return FileResponse(content, etag=hashlib.sha256(content).hexdigest())

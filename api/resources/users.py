@@ -1,8 +1,9 @@
-"""Accounts: register, log in and out, and what an owner does with an account."""
+"""Accounts and sessions."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 from models import User
 from schemas import (
@@ -29,13 +30,13 @@ class UserRegister(Resource):
 
     public = {"POST"}
 
-    @gives(PrivateUserSchema, 201)
+    @gives(PrivateUserSchema, 201, errors=(409, 429))
     @limit_registrations
     @takes(RegisterSchema)
-    def post(self, fields):
-        """Create an account, with a picture if you like, and log in.
+    def post(self, fields: dict[str, Any]) -> User:
+        """Create an account, optionally with a picture, and log in.
 
-        409 where the username or the address is taken, 429 past 30 registrations in a minute from one address.
+        At most 30 registrations a minute from one address.
         """
         password_hash = hash_password(fields.pop("password"))
         with stored_picture(fields.pop("file", None), fields["username"]) as picture:
@@ -47,12 +48,12 @@ class UserLogin(Resource):
 
     public = {"POST"}
 
-    @gives(PrivateUserSchema)
+    @gives(PrivateUserSchema, errors=(429,))
     @takes(LoginSchema)
-    def post(self, fields):
-        """Log in with an e-mail address or a username.
+    def post(self, fields: dict[str, Any]) -> User:
+        """Log in with an email address or a username.
 
-        401 where the name or the password is wrong, 429 past 10 failures in 5 minutes.
+        At most 10 failed logins per account in 5 minutes.
         """
         remember = fields.pop("remember")
         return log_in(authenticate(**fields), remember)
@@ -64,8 +65,8 @@ class UserLogout(Resource):
     public = {"POST"}
 
     @gives(EmptySchema)
-    def post(self):
-        """End this session, on the server too."""
+    def post(self) -> None:
+        """End this session, in the browser and on the server."""
         log_out()
 
 
@@ -73,17 +74,16 @@ class UserProfile(Resource):
     """`/user/profile`"""
 
     @gives(PrivateUserSchema)
-    def get(self):
-        """Show your account."""
+    def get(self) -> User:
+        """Get your account."""
         return require_login()
 
-    @gives(PrivateUserSchema)
+    @gives(PrivateUserSchema, errors=(403, 409, 429))
     @takes(UpdateProfileSchema)
-    def patch(self, fields):
-        """Change your username, your e-mail address (with your password) or your picture.
+    def patch(self, fields: dict[str, Any]) -> User:
+        """Change your username, your email address or your picture.
 
-        403 for a wrong password, 409 where the username or the address is taken, 429 past 10 wrong passwords in 5
-        minutes.
+        A new email address needs `current_password`; at most 10 wrong ones in 5 minutes.
         """
         user = require_login()
         password = fields.pop("current_password", None)
@@ -91,29 +91,23 @@ class UserProfile(Resource):
             confirm_password(user, password)
         return update_account(user, **fields)
 
-    @gives(EmptySchema)
+    @gives(EmptySchema, errors=(403, 429))
     @takes(ConfirmPasswordSchema)
-    def delete(self, fields):
-        """Delete your account, with its dogs, sessions and pictures.
-
-        403 for a wrong password, 429 past 10 of them in 5 minutes.
-        """
+    def delete(self, fields: dict[str, Any]) -> None:
+        """Delete your account, with its dogs, sessions and pictures."""
         user = require_login()
         confirm_password(user, **fields)
-        picture_store().delete(user.delete_account())
+        picture_store.get().delete(user.delete_account())
         log_out()
 
 
 class UserPassword(Resource):
     """`/user/password`"""
 
-    @gives(PrivateUserSchema)
+    @gives(PrivateUserSchema, errors=(403, 429))
     @takes(ChangePasswordSchema)
-    def put(self, fields):
-        """Change your password and end all your other sessions.
-
-        403 for a wrong current password, 429 past 10 of them in 5 minutes.
-        """
+    def put(self, fields: dict[str, Any]) -> User:
+        """Change your password, and end all your other sessions."""
         session = require_session()
         confirm_password(session.user, fields["current_password"])
         session.change_password(hash_password(fields["new_password"]))
@@ -125,13 +119,13 @@ class UserPicture(Resource):
 
     @gives(PrivateUserSchema)
     @takes(PictureUploadSchema)
-    def put(self, fields):
+    def put(self, fields: dict[str, Any]) -> User:
         """Replace your picture."""
         return update_account(require_login(), **fields)
 
     @gives(PrivateUserSchema)
-    def delete(self):
-        """Go back to the default picture."""
+    def delete(self) -> User:
+        """Return to the default picture."""
         return update_account(require_login(), to_default=True)
 
 
@@ -141,26 +135,26 @@ class UserItem(Resource):
     public = {"GET"}
 
     @gives(PublicUserSchema)
-    def get(self, user_id):
-        """Show a user as others see it."""
+    def get(self, user_id: int) -> User:
+        """Get the public profile of a user."""
         return User.find(user_id)
 
 
-def update_account(user, file=None, to_default=False, **fields):
-    """Change the account and, with a `file` or `to_default`, its picture. A default picture follows the name."""
+def update_account(user: User, file: Any = None, to_default: bool = False, **fields: Any) -> User:
+    """Update the account and, with a `file` or `to_default`, its picture. A default picture follows the username."""
     before, name = user.username, fields.get("username", user.username)
     redrawn = user.picture.is_default and name != before and not file
     with stored_picture(file, name) if file or to_default or redrawn else nullcontext() as picture:
         replaced = user.update_account(picture, redrawn=redrawn, **fields)
-    picture_store().delete(replaced)
+    picture_store.get().delete(replaced)
     return refresh_default_picture(user, drawn_of=name if to_default or redrawn else before)
 
 
-def refresh_default_picture(user, drawn_of):
-    """Draw a default picture anew while it is of another name than the user has, who may change it at any time."""
+def refresh_default_picture(user: User, drawn_of: str) -> User:
+    """Redraw a default picture until it shows the username, which a concurrent request may have changed."""
     while user.picture.is_default and user.username != drawn_of:
         drawn_of = user.username
         with stored_picture(None, drawn_of) as picture:
             replaced = user.update_account(picture, redrawn=True)
-        picture_store().delete(replaced)
+        picture_store.get().delete(replaced)
     return user

@@ -9,8 +9,8 @@ from flask_login import LoginManager, current_user, login_user, logout_user
 
 from models import Dog, Session, User
 
-from ..http.body import current_request
 from ..http.errors import Forbidden, Unauthorized
+from ..http.request import current_request
 
 INVALID_CREDENTIALS = "Username or Password is incorrect"
 

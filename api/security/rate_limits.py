@@ -1,4 +1,4 @@
-"""How often: limits on what can be guessed or flooded. The counts are kept in the database, or in Redis."""
+"""Rate limits on logins, password checks and registrations, counted in the database or in Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, NoReturn
 
 import peewee
-from flask import Flask, current_app, request
+from flask import Flask, request
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -19,6 +19,7 @@ from limits.strategies import FixedWindowRateLimiter
 from models import RateLimit, User
 from models.casefold import casefold_nfc
 
+from ..http.app_state import AppState
 from ..http.errors import Forbidden, TooManyRequests, Unauthorized
 
 FAILURES_PER_ACCOUNT: RateLimitItem = RateLimitItemPerMinute(10, 5, "failures")
@@ -75,65 +76,66 @@ def client_address() -> str:
     return str(found)
 
 
+# None where `RATELIMIT_ENABLED` is false.
+limiter = AppState[FixedWindowRateLimiter | None]("rate_limiter")
+
+
 def init_app(app: Flask) -> None:
     """Count in the storage of `RATELIMIT_STORAGE_URI`, where limits are on."""
-    app.extensions["limits"] = None
-    if app.config["RATELIMIT_ENABLED"]:
-        storage = storage_from_string(app.config["RATELIMIT_STORAGE_URI"], wrap_exceptions=True)
-        app.extensions["limits"] = FixedWindowRateLimiter(storage)
+    enabled, uri = app.config["RATELIMIT_ENABLED"], app.config["RATELIMIT_STORAGE_URI"]
+    limiter.set(app, FixedWindowRateLimiter(storage_from_string(uri, wrap_exceptions=True)) if enabled else None)
 
 
 def limit_registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Count each call of this verb against the address, also one that is refused. Raises `TooManyRequests`."""
+    """Decorator: count each call of this verb against the client's address, refused ones included."""
 
     @wraps(verb)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        limits = current_app.extensions["limits"]
-        caller = (REGISTRATIONS, client_address())
-        if limits and not limits.hit(*caller):
-            raise_too_many_requests(*caller)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        rate_limiter, counter = limiter.get(), (REGISTRATIONS, client_address())
+        if rate_limiter and not rate_limiter.hit(*counter):
+            raise_too_many_requests(rate_limiter, *counter)
         return verb(*args, **kwargs)
 
-    return counted
+    return limited
 
 
 def rate_limit_key(user: User | None, name: str) -> str:
-    """What the failures of an account are counted under; an unknown name counts like a known one, and is not kept."""
+    """Return the key that an account's failures are counted under. An unknown name is counted too, as a hash."""
     return f"user:{user.id}" if user else hashlib.sha256(casefold_nfc(name).encode()).hexdigest()
 
 
 @contextmanager
 def throttle_failures(action: str, account: str) -> Iterator[None]:
-    """Count the block's refusals against the account and the address; refuse all once a limit is reached.
+    """Count 401 and 403 raised in the block against the account and the address. Raises `TooManyRequests` at a limit.
 
-    Guesses sent side by side all find the limit open at the start, so it is looked at again when the password has
-    been checked: what came too late learns nothing, not even that it was right.
+    The limits are checked again afterwards: of concurrent guesses, those past the limit learn nothing, not even that
+    a password was right.
     """
-    limits = current_app.extensions["limits"]
-    if not limits:
+    rate_limiter = limiter.get()
+    if not rate_limiter:
         yield
         return
     counters = [(FAILURES_PER_ACCOUNT, action, account), (FAILURES_PER_ADDRESS, action, client_address())]
-    check_limits(counters)
+    check_limits(rate_limiter, counters)
     try:
         yield
     except (Unauthorized, Forbidden):
-        within = [limits.hit(*counter) for counter in counters]
+        within = [rate_limiter.hit(*counter) for counter in counters]
         if not all(within):
-            check_limits(counters)
+            check_limits(rate_limiter, counters)
         raise
-    check_limits(counters)
+    check_limits(rate_limiter, counters)
 
 
-def check_limits(counters: list[tuple[RateLimitItem, str, str]]) -> None:
-    """Raise `TooManyRequests` where one of these limits is reached."""
+def check_limits(rate_limiter: FixedWindowRateLimiter, counters: list[tuple[RateLimitItem, str, str]]) -> None:
+    """Raise `TooManyRequests` if one of these limits is reached."""
     for counter in counters:
-        if not current_app.extensions["limits"].test(*counter):
-            raise_too_many_requests(*counter)
+        if not rate_limiter.test(*counter):
+            raise_too_many_requests(rate_limiter, *counter)
 
 
-def raise_too_many_requests(limit: RateLimitItem, *counted: str) -> NoReturn:
-    """Raise `TooManyRequests` until this limit starts again from nothing."""
-    deadline = current_app.extensions["limits"].get_window_stats(limit, *counted).reset_time
-    seconds = max(1, round(deadline - time.time() + 0.5))
+def raise_too_many_requests(rate_limiter: FixedWindowRateLimiter, limit: RateLimitItem, *key: str) -> NoReturn:
+    """Raise `TooManyRequests` with the seconds until this limit's window ends."""
+    reset_at = rate_limiter.get_window_stats(limit, *key).reset_time
+    seconds = max(1, round(reset_at - time.time() + 0.5))
     raise TooManyRequests(f"Too many attempts. Try again in {seconds} seconds", seconds)

@@ -1,44 +1,24 @@
-"""How a server that is told to stop takes leave of its clients, so that no request is lost.
+"""Graceful shutdown: on SIGTERM the workers drain their connections before they stop, so that no request is lost.
 
-A server that just closes its connections loses what comes at that moment: a request on a connection that was kept open,
-and one on a connection that is as fresh as that the server has not read from it. So for half a second each answer asks
-to close its connection, and no new one is made. Then only those are left that nobody uses, and they can be closed.
+A server that closes its connections at once loses requests: one that arrives on a kept-alive connection at that moment,
+and one on a connection it has not read from yet. So for half a second every response asks to close its connection,
+`/health/ready` is 503, and no new connection is accepted. Then only idle connections are left.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import socket
-import stat
-import struct
 import threading
-from contextlib import suppress
 
 from flask import Flask, Response
 
-# How long the farewell takes, in seconds.
-DRAIN_SECONDS = 0.5
+from .packet_filter import stop_accepting_connections
 
-# A filter for a socket that listens. It drops a packet that begins a connection (SYN without ACK, RFC 9293) and passes
-# all others, so connections that are being made still are. To the client it is as if the packet was lost: it sends it
-# anew after a second, and learns then that nobody listens, or finds the next server.
-# In the instructions of Linux' bpf(4): load byte 13 of the TCP header, take SYN and ACK, is it SYN alone? drop : pass.
-NO_NEW_CONNECTIONS = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in (
-        (0x30, 0, 0, 13),
-        (0x54, 0, 0, 0x12),
-        (0x15, 0, 1, 0x02),
-        (0x06, 0, 0, 0),
-        (0x06, 0, 0, 1 << 31),
-    )
-)
-SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
+DRAIN_SECONDS = 0.5
 
 
 class GracefulShutdown:
-    """What the process that starts the workers tells them all: a pipe that it closes."""
+    """A pipe by which the main process tells all its workers to drain: they read EOF once it is closed."""
 
     def __init__(self) -> None:
         self.read_fd: int | None = None
@@ -46,64 +26,43 @@ class GracefulShutdown:
         self.is_draining = False
 
     def open_pipe(self) -> None:
-        """Open the pipe. The workers are forks of this process, and take over its other end."""
+        """Open the pipe in the main process. Workers are forks, and inherit its read end."""
         self.read_fd, self.write_fd = os.pipe()
-        os.register_at_fork(after_in_child=self.close)
+        os.register_at_fork(after_in_child=self.close_write_end)
 
-    def start(self) -> bool:
-        """Tell all workers to take leave. Returns False where they were told before."""
-        if self.is_draining:
-            return False
-        self.is_draining = True
-        self.close()
-        return True
-
-    def close(self) -> None:
-        """Close this process' end of the pipe; who reads from the other one is told when nobody has this one open."""
+    def close_write_end(self) -> None:
+        """Close the write end. Readers get EOF once every copy is closed."""
         if self.write_fd is not None:
             os.close(self.write_fd)
             self.write_fd = None
 
-    def wait_for_signal(self, told: int) -> None:
-        """Wait until this worker is told to take leave, and do so."""
-        os.read(told, 1)
+    def start(self) -> bool:
+        """Let all workers drain. Return False if they already do."""
+        if self.is_draining:
+            return False
+        self.is_draining = True
+        self.close_write_end()
+        return True
+
+    def wait_for_signal(self, read_fd: int) -> None:
+        """Wait in a worker until the main process starts the shutdown, then drain."""
+        os.read(read_fd, 1)
         self.is_draining = True
         stop_accepting_connections()
 
-    def ask_to_close(self, response: Response) -> Response:
-        """Ask the client to close its connection, if it is time (RFC 9112, section 9.6)."""
+    def close_connection(self, response: Response) -> Response:
+        """Send `Connection: close` while draining (RFC 9112, section 9.6)."""
         if self.is_draining:
             response.headers["Connection"] = "close"
         return response
 
 
-# The one of this process and of those that are forked from it.
+# That of this process and of its forks.
 shutdown = GracefulShutdown()
 
 
 def init_app(app: Flask) -> None:
-    """Take leave when this process is told to, if it is a worker that can be told."""
+    """Drain when the main process starts the shutdown, if this process is a worker of one."""
     if shutdown.read_fd is not None:
-        threading.Thread(
-            target=shutdown.wait_for_signal, args=(shutdown.read_fd,), name="farewell", daemon=True
-        ).start()
-        app.after_request(shutdown.ask_to_close)
-
-
-def stop_accepting_connections() -> None:
-    """Let no new connections be made to this process, while those that are there go on. Linux alone can."""
-    program = ctypes.create_string_buffer(NO_NEW_CONNECTIONS)
-    described = struct.pack("HP", len(NO_NEW_CONNECTIONS) // 8, ctypes.addressof(program))
-    with suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
-            with suppress(OSError):  # the list's own handle is closed by now
-                attach_bpf_filter(int(name), described)
-
-
-def attach_bpf_filter(handle: int, program: bytes) -> None:
-    """Attach a filter to this socket, if it is one that listens."""
-    if not stat.S_ISSOCK(os.fstat(handle).st_mode):
-        return
-    with socket.socket(fileno=os.dup(handle)) as found:
-        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            found.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        threading.Thread(target=shutdown.wait_for_signal, args=(shutdown.read_fd,), name="drain", daemon=True).start()
+        app.after_request(shutdown.close_connection)

@@ -15,7 +15,7 @@ from typing import Any
 import peewee
 from psycopg.pq import TransactionStatus
 
-from ..errors import sqlstate
+from .errors import sqlstate
 
 # How long to wait for a connection, and for the answer to a statement, in seconds: as long as SQLite for its lock.
 TIMEOUT = 10

@@ -6,6 +6,7 @@ from peewee import (
     BlobField,
     BooleanField,
     CharField,
+    Database,
     DateTimeField,
     ForeignKeyField,
     IntegerField,
@@ -14,9 +15,10 @@ from peewee import (
     SqliteDatabase,
     TextField,
 )
+from playhouse.migrate import SchemaMigrator
 
 
-def up(migrator, db):
+def up(migrator: SchemaMigrator, db: Database) -> None:
     # SQLite would otherwise give a deleted row's id to the next one: an old URL or ETag would name a stranger.
     never_again = [SQL("AUTOINCREMENT")] if isinstance(db, SqliteDatabase) else []
 
@@ -86,6 +88,6 @@ def up(migrator, db):
     db.create_tables([User, Session, Dog, RateLimit])
 
 
-def down(migrator, db):
+def down(migrator: SchemaMigrator, db: Database) -> None:
     for table in ("rate_limits", "dogs", "sessions", "users"):
         migrator.migrate(migrator.drop_table(table))

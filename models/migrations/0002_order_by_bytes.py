@@ -1,19 +1,20 @@
 """Texts to find and sort by are compared byte by byte, as SQLite does, and not as PostgreSQL's locale would."""
 
-from peewee import PostgresqlDatabase
+from peewee import Database, PostgresqlDatabase
+from playhouse.migrate import SchemaMigrator
 
 COLUMNS = {"users": ("username_key", "email"), "dogs": ("name_key", "owner_key", "breed_key")}
 
 
-def up(migrator, db):
+def up(migrator: SchemaMigrator, db: Database) -> None:
     compare_by(db, "C")
 
 
-def down(migrator, db):
+def down(migrator: SchemaMigrator, db: Database) -> None:
     compare_by(db, "default")
 
 
-def compare_by(db, collation):
+def compare_by(db: Database, collation: str) -> None:
     if not isinstance(db, PostgresqlDatabase):
         return
     for table, columns in COLUMNS.items():

@@ -4,7 +4,8 @@ SQLite's says which dogs have these letters in a text, but not where (`detail=no
 Triggers keep it up to date; a change that leaves the texts as they were does not touch it.
 """
 
-from peewee import DatabaseError, OperationalError, SqliteDatabase
+from peewee import Database, DatabaseError, OperationalError, SqliteDatabase
+from playhouse.migrate import SchemaMigrator
 
 TOKENIZER = "trigram case_sensitive 1"  # the texts have no case
 
@@ -45,26 +46,26 @@ WITH (gin_pending_list_limit = 256)
 """
 
 
-def up(migrator, db):
+def up(migrator: SchemaMigrator, db: Database) -> None:
     if not isinstance(db, SqliteDatabase):
         if has_extension(db):
             db.execute_sql(POSTGRESQL)
-    elif has_table(db):
+    elif create_table(db):
         for statement in SQLITE:
             db.execute_sql(statement)
 
 
-def down(migrator, db):
+def down(migrator: SchemaMigrator, db: Database) -> None:
     if not isinstance(db, SqliteDatabase):
         db.execute_sql("DROP INDEX IF EXISTS dogs_search")
         return
-    for deed in ("insert", "delete", "update"):
-        db.execute_sql(f"DROP TRIGGER IF EXISTS dogs_search_{deed}")
+    for event in ("insert", "delete", "update"):
+        db.execute_sql(f"DROP TRIGGER IF EXISTS dogs_search_{event}")
     db.execute_sql("DROP TABLE IF EXISTS dogs_search")
 
 
-def has_table(db):
-    """Make SQLite's index, without its content. Whether this SQLite can make it."""
+def create_table(db: Database) -> bool:
+    """Create SQLite's index without its content. Return whether this SQLite supports it."""
     try:
         with db.atomic():
             db.execute_sql(
@@ -78,8 +79,8 @@ def has_table(db):
     return True
 
 
-def has_extension(db):
-    """Whether PostgreSQL has its extension for such an index, or lets us add it, and knows it by its plain name."""
+def has_extension(db: Database) -> bool:
+    """Return whether PostgreSQL has pg_trgm, or lets us add it, and finds it without a schema name."""
     try:
         with db.atomic():
             db.execute_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")

@@ -1,0 +1,68 @@
+"""`flask --app run uploads prune|move`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from models import User
+
+from ..config import uploads_url
+from ..pictures.store import ORPHAN_GRACE_SECONDS, make_store, picture_store
+from .errors import exit_on_database_error, exit_on_storage_error
+
+uploads = AppGroup("uploads", help="Maintain the picture files.")
+
+
+@uploads.command("prune")
+@click.option(
+    "--older-than", default=ORPHAN_GRACE_SECONDS, show_default=True, metavar="SECONDS",
+    help="Keep younger files: a request that is still running may have written them.",
+)  # fmt: skip
+@exit_on_database_error()
+@exit_on_storage_error()
+def prune(older_than: int) -> None:
+    """Delete orphaned picture files: those that no account uses, such as after a crash."""
+    removed = picture_store.get().prune(User.all_picture_files(), older_than)
+    click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
+
+
+def parse_uploads_url(_: click.Context, option: click.Parameter, text: str) -> str:
+    """Check a storage location as `UPLOADS_URL` is checked."""
+    try:
+        url = uploads_url(text)
+        make_store(url)
+    except ValueError as error:
+        raise click.ClickException(f"{option.opts[0]}: {error}.") from None
+    return url
+
+
+@uploads.command("move")
+@click.option(
+    "--to", "url", required=True, metavar="URL", callback=parse_uploads_url,
+    help="A folder, or s3://bucket/prefix, in the form of UPLOADS_URL.",
+)  # fmt: skip
+@exit_on_database_error()
+@exit_on_storage_error()
+def move(url: str) -> None:
+    """Copy the pictures of all accounts to another storage. Nothing is deleted; run it again to resume."""
+    source, target = picture_store.get(), make_store(url)
+    source_url = current_app.config["UPLOADS_URL"]
+    if url == source_url:
+        raise click.ClickException("--to: source and destination are the same.")
+    copied = Counter[bool | None]()
+    total = sum(1 for _ in User.all_picture_files())
+    hidden = not sys.stdout.isatty()
+    with click.progressbar(User.all_picture_files(), length=total, label="Copying", hidden=hidden) as names:
+        for name in names:
+            copied[result := source.copy(name, target)] += 1
+            if result is None:
+                click.echo(f"{name} is missing in {source_url}.", err=True)
+    click.echo(f"{copied[True]} copied, {copied[False]} skipped, {copied[None]} missing.")
+    click.echo(f"To use them, set UPLOADS_URL={url} and restart the server.")
+    if copied[None]:
+        raise SystemExit(1)
