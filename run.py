@@ -28,7 +28,7 @@ def main() -> None:
         applied = migrations.upgrade(database.obj)
     except (peewee.DatabaseError, OSError, TypeError) as error:
         reason = " ".join(str(error).split())  # PostgreSQL's messages have several lines
-        sys.exit(f"Database unavailable (DATABASE_URL): {reason}. For example: sqlite:///dogs.sqlite")
+        sys.exit(f"DATABASE_URL: database unavailable ({reason}). For example: sqlite:///dogs.sqlite")
     for name in applied:
         print(f"Applied migration {name}.", flush=True)
     if options.dev:

@@ -35,7 +35,7 @@ HOUSE = (
     "api/security/origins.py",
     "api/security/rate_limits.py",
     "api/pictures/store.py",
-    "api/cli/commands.py",
+    "api/cli/__init__.py",
     "schemas/__init__.py",
     "models/__init__.py",
     "models/migrations/__init__.py",
@@ -190,7 +190,7 @@ def watched(statement: str, folder: Path) -> tuple[list[list[str]], list[str], i
 
 
 @pytest.mark.parametrize(
-    "modules", ["api, models, schemas", "api.routes, api.cli.commands, api.security.rate_limits", "models.migrations"]
+    "modules", ["api, models, schemas", "api.routes, api.cli, api.security.rate_limits", "models.migrations"]
 )
 def test_an_import_opens_no_file_no_connection_and_no_thread(tmp_path: Path, modules: str) -> None:
     assert watched(f"import {modules}", tmp_path) == ([], [], 1, [])

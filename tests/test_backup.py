@@ -476,7 +476,7 @@ def test_a_restore_that_fails_half_way_leaves_no_row_and_no_picture(
         else:
             other.execute_sql("ALTER TABLE rate_limits ADD CHECK (length(key) > 999)")
 
-    assert "can't be copied" in refused(restore(home, small))
+    assert "Copy failed" in refused(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -487,6 +487,6 @@ def test_a_place_of_pictures_that_can_not_be_written_is_told_in_one_line(
     (tmp_path / "file").write_text("no folder")
     home = make_app(DATABASE_URL=target, UPLOADS_URL=str(tmp_path / "file" / "uploads"))
 
-    assert "pictures" in refused(restore(home, small))
+    assert "Picture storage" in refused(restore(home, small))
 
     assert is_empty(target)

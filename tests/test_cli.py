@@ -64,13 +64,13 @@ def test_upgrade_makes_a_database_that_serves_and_says_what_it_did(empty: Flask)
 def test_upgrade_says_when_there_is_nothing_to_do(app: Flask) -> None:
     result = run(app, "db", "upgrade")
 
-    assert (result.exit_code, result.output) == (0, "The schema is up to date.\n")
+    assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
 
 
 def test_status_ends_with_1_while_a_migration_is_to_be_applied(empty: Flask) -> None:
     result = run(empty, "db", "status")
 
-    assert (result.exit_code, result.output) == (1, "".join(f"{name}: to be applied\n" for name in NAMES))
+    assert (result.exit_code, result.output) == (1, "".join(f"{name}: pending\n" for name in NAMES))
     assert database.get_tables() == []
 
 
@@ -95,7 +95,7 @@ def test_the_commands_are_those_of_the_flask_program(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    assert flask("db", "status") == (1, "".join(f"{name}: to be applied\n" for name in NAMES), "")
+    assert flask("db", "status") == (1, "".join(f"{name}: pending\n" for name in NAMES), "")
     assert flask("db", "upgrade") == (0, "".join(f"Applied {name}.\n" for name in NAMES), "")
     assert flask("uploads", "prune") == (0, "Removed 0 files.\n", "")
 

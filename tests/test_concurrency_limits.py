@@ -14,9 +14,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.http.concurrency import WORKER_THREADS, ConcurrencyLimiter
+from api.http.concurrency import WORKER_THREADS, ConcurrencyLimiter, limiters
 from api.http.errors import Unavailable
 from api.pictures import store
+from api.pictures.store import picture_store
 from models.db.file_lock import exclusive_lock
 
 from .factories import PASSWORD, add_dog, at_once, browser_form, no_room, photo, refusal, register
@@ -80,7 +81,7 @@ def test_the_cores_are_shared_among_the_worker_processes_and_threads_are_left_fo
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, places: int | None
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    slots = make_app(WEB_CONCURRENCY=workers).extensions["slots"]
+    slots = limiters.get(make_app(WEB_CONCURRENCY=workers)).cpu
 
     taken = 0
     while slots.running.acquire(blocking=False):
@@ -110,7 +111,7 @@ HEAVY: dict[str, Callable[[FlaskClient], object]] = {
 def test_heavy_work_beyond_the_queue_is_503_with_a_time_to_try_again_and_done_later(
     app: Flask, anna: FlaskClient, work: str
 ) -> None:
-    with no_room(app.extensions["slots"]):
+    with no_room(limiters.get(app).cpu):
         refused = HEAVY[work](anna)
         profile = anna.get("/user/profile")
     done = HEAVY[work](anna)
@@ -126,7 +127,7 @@ def test_what_is_refused_for_want_of_a_place_counts_as_no_wrong_password_and_lea
 ) -> None:
     files = uploads()
 
-    with no_room(app.extensions["slots"]):
+    with no_room(limiters.get(app).cpu):
         for _ in range(12):
             assert HEAVY["login"](anna).status_code == 503
         assert HEAVY["registration"](anna).status_code == 503
@@ -139,10 +140,10 @@ def test_what_is_refused_for_want_of_a_place_counts_as_no_wrong_password_and_lea
 def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     image = anna.get("/user/profile").json["data"]["image"]
-    app.extensions["slots"] = ConcurrencyLimiter(1, queue=1)
+    limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(1, queue=1)))
     ended: SimpleQueue[int] = SimpleQueue()
     held = ExitStack()
-    held.enter_context(app.extensions["slots"].acquire())
+    held.enter_context(limiters.get(app).cpu.acquire())
 
     def log_in() -> int:
         status = app.test_client().post("/user/login", json=LOGIN).status_code
@@ -166,7 +167,7 @@ def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flas
 
 
 def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> None:
-    app.extensions["slots"] = ConcurrencyLimiter(1, queue=2)
+    limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(1, queue=2)))
 
     def register_and_log_in(number: int) -> int:
         body = {"username": f"u{number}", "email": f"u{number}@example.com", "password": PASSWORD}
@@ -182,7 +183,7 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
 
 def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
-    uploads = app.extensions["pictures"].files.lock_directory
+    uploads = picture_store.get(app).files.lock_directory
     session = anna.get_cookie("session")
     assert session
     done: list[int] = []

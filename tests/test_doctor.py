@@ -111,7 +111,7 @@ def test_an_origin_that_is_not_listed_is_told_the_list_to_set(
     assert message(answer) == f"{start}. Set CORS_ORIGINS={wanted} if it is your page"
     mended = dev(PUBLIC_URL=url, **settings_in(message(answer)))
     assert write(mended, page, url, site).status_code == 200
-    assert message(profile(mended, page, url, site)) == "Log in first"
+    assert message(profile(mended, page, url, site)) == "Authentication required"
 
 
 @pytest.mark.parametrize("page", ["null", "chrome-extension://abcdefghijklmnop", "file://", f"{PAGE}, https://a.test"])
@@ -138,8 +138,8 @@ def test_who_calls_this_machine_by_another_name_than_the_page_is_told_which(dev:
 
     assert refusal(answer) == (401, "unauthorized")
     two_names = TWO_NAMES.format("http://localhost", called.removesuffix(":8000"))
-    assert message(answer) == f"Log in first. {two_names}Call {API} instead of {called}"
-    assert message(profile(app, PAGE, API, "same-site")) == "Log in first"
+    assert message(answer) == f"Authentication required. {two_names}Call {API} instead of {called}"
+    assert message(profile(app, PAGE, API, "same-site")) == "Authentication required"
 
 
 def test_a_public_url_of_another_name_is_to_be_changed_too(dev: MakeApp) -> None:
@@ -160,7 +160,10 @@ def test_a_page_of_another_name_for_this_machine_is_told_where_to_be_opened(
     answer = ask_as(app, page, API, "cross-site")
 
     two_names = TWO_NAMES.format(page.removesuffix(":3000"), "http://localhost")
-    assert message(answer).removeprefix("Log in first. ") == f"{two_names}Open the page at {PAGE} instead of {page}"
+    assert (
+        message(answer).removeprefix("Authentication required. ")
+        == f"{two_names}Open the page at {PAGE} instead of {page}"
+    )
     assert write(app, PAGE, API, "same-site").status_code == 200
 
 
@@ -179,7 +182,10 @@ def test_a_page_of_this_machine_over_https_is_told_to_be_opened_over_http(dev: M
     answer = profile(dev(CORS_ORIGINS=listed), "https://localhost:3000", API, "cross-site")
 
     two_names = TWO_NAMES.format("https://localhost", "http://localhost")
-    assert message(answer) == f"Log in first. {two_names}Open the page at {PAGE} instead of https://localhost:3000"
+    assert (
+        message(answer)
+        == f"Authentication required. {two_names}Open the page at {PAGE} instead of https://localhost:3000"
+    )
 
 
 # Dev mode: a SameSite cookie between two sites
@@ -218,7 +224,7 @@ def test_a_cookie_that_does_not_cross_sites_is_told_with_the_setting_that_lets_i
     registered = ask(client, "POST", "/user/register", page, url, "cross-site", json=body)
     assert {"SameSite=None", "Secure"} <= set(registered.headers["Set-Cookie"].split("; "))
     assert ask(client, "GET", "/user/profile", page, url, "cross-site").status_code == 200
-    assert message(profile(mended, page, url, "cross-site")) == "Log in first"
+    assert message(profile(mended, page, url, "cross-site")) == "Authentication required"
 
 
 def test_an_api_without_tls_is_told_to_have_it_for_a_page_with_tls_on_its_domain(dev: MakeApp) -> None:
@@ -228,7 +234,7 @@ def test_an_api_without_tls_is_told_to_have_it_for_a_page_with_tls_on_its_domain
 
     assert message(answer).endswith(" Set PUBLIC_URL=https://api.example.com and serve the API over https")
     mended = dev(CORS_ORIGINS=page, **settings_in(message(answer)))
-    assert message(profile(mended, page, "https://api.example.com", "same-site")) == "Log in first"
+    assert message(profile(mended, page, "https://api.example.com", "same-site")) == "Authentication required"
 
 
 def test_an_origin_that_is_not_listed_on_another_site_is_told_both(dev: MakeApp) -> None:
@@ -263,13 +269,13 @@ def test_a_secure_cookie_over_http_is_told_with_the_setting_that_makes_it_plain(
     answer = profile(dev(**config), page, url, site)
 
     assert refusal(answer) == (401, "unauthorized")
-    start = f"Log in first. PUBLIC_URL is https, so the cookie is Secure, and {who} none of that kind from {url}. "
+    start = f"Authentication required. PUBLIC_URL is https, so the cookie is Secure, and {who} none of that kind from {url}. "
     assert message(answer).startswith(start)
     settings = settings_in(message(answer).partition("; or ")[2].partition(";")[0])
     assert settings == {"PUBLIC_URL": url, **({"SESSION_COOKIE_SAMESITE": "Lax"} if same_site == "None" else {})}
     mended = dev(**{**config, **settings})
     assert "Secure" not in register(mended, "Anna").post("/user/logout").headers["Set-Cookie"]
-    assert message(profile(mended, page, url, site)) == "Log in first"
+    assert message(profile(mended, page, url, site)) == "Authentication required"
 
 
 @pytest.mark.parametrize(
@@ -280,7 +286,7 @@ def test_a_cookie_that_came_needs_no_other_settings(dev: MakeApp, public_url: st
     client = dev(PUBLIC_URL=public_url).test_client()
     client.set_cookie("session", "ended", domain=url.partition("://")[2].partition(":")[0])
 
-    assert message(ask(client, "GET", "/user/profile", PAGE, url, site)) == "Log in first"
+    assert message(ask(client, "GET", "/user/profile", PAGE, url, site)) == "Authentication required"
 
 
 @pytest.mark.parametrize("signs", [{"X-Forwarded-Proto": "https"}, {"Sec-Fetch-Site": "same-site"}])
@@ -288,7 +294,7 @@ def test_tls_that_ends_at_a_proxy_is_no_plain_http(dev: MakeApp, signs: dict[str
     page = "https://app.example.com"
     app = dev(CORS_ORIGINS=page, PUBLIC_URL="https://api.example.com")
 
-    assert message(profile(app, page, "http://api.example.com", **signs)) == "Log in first"
+    assert message(profile(app, page, "http://api.example.com", **signs)) == "Authentication required"
 
 
 @pytest.mark.parametrize("public_url", [API, "https://api.example.com"])
@@ -329,7 +335,7 @@ def test_a_page_that_has_only_not_logged_in_is_told_just_that(
     app = dev(CORS_ORIGINS=page or DEFAULT, PUBLIC_URL=url, **config)
     log = log_lines()
 
-    assert message(profile(app, page, url, site)) == "Log in first"
+    assert message(profile(app, page, url, site)) == "Authentication required"
     assert write(app, page, url, site).status_code == 200
     assert "WARNING" not in log.getvalue()
 
@@ -356,7 +362,7 @@ def test_a_client_that_is_no_browser_and_a_token_get_no_finding(dev: MakeApp) ->
     app = dev(PUBLIC_URL="https://api.example.com")
     register(app, "Anna")
 
-    assert message(profile(app, None)) == "Log in first"
+    assert message(profile(app, None)) == "Authentication required"
     assert profile(app, "https://evil.example", API, "cross-site", **bearer("Anna")).status_code == 200
 
 
@@ -418,10 +424,10 @@ def test_outside_dev_mode_a_refusal_tells_nothing_of_the_settings(make_app: Make
     hidden = ask(app.test_client(), "OPTIONS", "/user/login", "http://localhost:4000", API, headers=PREFLIGHT)
     lost = profile(app, PAGE, "http://127.0.0.1:8000", "cross-site")
 
-    generic = "A page of another site may not do this. Add its origin to CORS_ORIGINS if it is yours"
+    generic = "Cross-origin request refused. Add the origin to CORS_ORIGINS to allow it"
     assert message(refused) == generic
     assert hidden.status_code == 200
-    assert message(lost) == "Log in first"
+    assert message(lost) == "Authentication required"
     assert "WARNING" not in log.getvalue()
 
 
@@ -534,8 +540,8 @@ def findings(result: Result) -> str:
     """What the command finds, once its checks and its end say that there is something."""
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
-    assert "problem: " in result.output
-    return "\n".join(line for line in result.output.splitlines()[1:] if not line.startswith(("ok: ", "problem: ")))
+    assert "FAIL: " in result.output
+    return "\n".join(line for line in result.output.splitlines()[1:] if not line.startswith(("PASS: ", "FAIL: ")))
 
 
 def front_of(server: Server, **change: Any) -> type[BaseHTTPRequestHandler]:
@@ -575,7 +581,7 @@ def checks(*problems: int, cookie: str = "SameSite=Lax") -> list[str]:
         "A write (POST /user/logout)",
         f"The cookie ({cookie})",
     ]
-    return [f"{'problem' if number in problems else 'ok'}: {name}" for number, name in enumerate(names)]
+    return [f"{'FAIL' if number in problems else 'PASS'}: {name}" for number, name in enumerate(names)]
 
 
 def test_the_command_finds_nothing_where_all_is_well(kennel: Server, doctor: Callable[..., Result]) -> None:
@@ -667,7 +673,7 @@ def test_the_command_sees_a_secure_cookie_over_http_in_what_the_server_answers(
         # Whatever the settings are here: the server's own count.
         result = doctor(server, PAGE, url, PUBLIC_URL=url)
 
-        assert "problem: The cookie (SameSite=Lax, Secure)" in result.output
+        assert "FAIL: The cookie (SameSite=Lax, Secure)" in result.output
         assert findings(result).startswith("PUBLIC_URL is https, so the cookie is Secure")
         settings = settings_in(findings(result).partition("; or ")[2].partition(";")[0])
         assert settings == {"PUBLIC_URL": url}

@@ -20,8 +20,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api.http.concurrency import limiters
 from api.http.error_types import ERROR_TYPES
+from api.pictures.store import picture_store
 from api.routes import ROUTES
+from api.security.passwords import hasher
 
 from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register
 
@@ -61,18 +64,18 @@ def eleventh_wrong_guess(app: Flask, anna: FlaskClient, **headers: str) -> TestR
 
 
 def login_while_all_are_busy(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
-    with no_room(app.extensions["slots"]):
+    with no_room(limiters.get(app).cpu):
         return anna.post("/user/login", json={"username": "Anna", "password": PASSWORD}, headers=headers)
 
 
 def registration_where_no_picture_can_be_kept(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
-    folder = app.extensions["pictures"].files
+    folder = picture_store.get(app).files
     folder.path = folder.path / anna.get("/user/profile").json["data"]["image"]  # a file
     return anna.post("/user/register", json=CARL, headers=headers)
 
 
 def registration_with_a_bug(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
-    del app.extensions["pictures"]
+    del app.extensions[picture_store.name]
     return anna.post("/user/register", json=CARL, headers=headers)
 
 
@@ -471,7 +474,7 @@ def test_a_failure_of_the_disk_is_503_without_a_path(app: Flask, anna: FlaskClie
 
 def test_a_picture_that_can_not_be_read_is_503_and_its_profile_is_not(app: Flask, anna: FlaskClient) -> None:
     account = anna.get("/user/profile").json["data"]
-    folder = app.extensions["pictures"].files
+    folder = picture_store.get(app).files
     folder.path = folder.path / account["image"]  # a file
 
     answer = anna.get(f"/profile_pics/{account['image']}")
@@ -487,7 +490,7 @@ def test_a_full_disk_is_507_and_reading_goes_on(app: Flask, anna: FlaskClient) -
     answer = write_to_a_full_disk(app, anna)
 
     assert refusal(answer) == (507, "insufficient-storage")
-    assert "full" not in answer.get_data(as_text=True)
+    assert "database or disk is full" not in answer.get_data(as_text=True)
     assert "Retry-After" not in answer.headers
     assert len(anna.get("/api/v1/dogs?limit=100").json["data"]) >= len(before)
     assert anna.get("/user/profile").status_code == 200
@@ -654,7 +657,7 @@ def test_no_answer_and_no_log_line_holds_what_the_query_path_cookie_or_header_sa
 @TESTING_OR_NOT
 def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app: Flask, anna: FlaskClient) -> None:
     log = log_lines()
-    app.extensions["dummy_hash"] = LONG  # no hash, so bcrypt fails on it
+    hasher.set(app, hasher.get(app)._replace(dummy_hash=LONG))  # no hash, so bcrypt fails on it
 
     answer = anna.post("/user/login", json={"username": "Nobody", "password": LONG})
 

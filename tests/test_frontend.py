@@ -11,6 +11,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.frontend import client_build
+
 from .factories import refusal
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
@@ -20,7 +22,7 @@ SCRIPT = "console.log('dogs');" * 50
 @pytest.fixture
 def without_client(app: Flask, tmp_path: Path) -> FlaskClient:
     """A client of a server whose React client is not built."""
-    app.extensions["client"] = tmp_path / "nothing"
+    client_build.set(app, tmp_path / "nothing")
     return app.test_client()
 
 
@@ -35,7 +37,7 @@ def with_client(app: Flask, tmp_path: Path) -> FlaskClient:
     (folder / "assets" / "main-1f2e.js.gz").write_bytes(gzip.compress(SCRIPT.encode()))
     (folder / "assets" / "small-3d4c.css").write_text("a{}")
     (tmp_path / "secret").write_text("nobody reads this")
-    app.extensions["client"] = folder
+    client_build.set(app, folder)
     return app.test_client()
 
 

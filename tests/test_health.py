@@ -23,7 +23,7 @@ from .factories import log_lines, refusal, sqlite_file
 from .postgres import Cluster
 from .s3 import S3
 
-DATABASE = "The database does not answer"
+DATABASE = "Database unavailable"
 STORE = "Pictures can't be stored"
 PROMISED_SECONDS = 2
 
@@ -48,7 +48,7 @@ def reasons(client: FlaskClient) -> dict[str, list[str]]:
 
 def checks() -> list[threading.Thread]:
     """The threads that check at this moment."""
-    return [thread for thread in threading.enumerate() if thread.name == "check"]
+    return [thread for thread in threading.enumerate() if thread.name == "health"]
 
 
 def test_a_server_that_can_do_its_work_says_so(client: FlaskClient, uploads: Callable[[], set[str]]) -> None:
@@ -62,7 +62,7 @@ def test_a_server_that_can_do_its_work_says_so(client: FlaskClient, uploads: Cal
 def test_a_migration_that_is_still_to_be_applied_is_named(app: Flask, client: FlaskClient) -> None:
     app.extensions["database"].execute_sql("DELETE FROM schema_migration WHERE name = '0001_initial'")
 
-    assert reasons(client) == {"migrations": ["Migrations are still to be applied: 0001_initial"]}
+    assert reasons(client) == {"migrations": ["Pending migrations: 0001_initial"]}
 
 
 def test_a_file_in_place_of_the_folder_of_pictures_is_a_reason(
@@ -91,7 +91,7 @@ class TestSQLite:
         file.write_bytes(b"")
 
         (text,) = reasons(client)["migrations"]
-        assert text.startswith("Migrations are still to be applied: 0001_initial")
+        assert text.startswith("Pending migrations: 0001_initial")
 
     def test_a_file_that_is_no_database_is_a_reason(self, client: FlaskClient, file: Path) -> None:
         file.write_bytes(b"This was a database once. " * 1000)

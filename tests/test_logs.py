@@ -212,7 +212,7 @@ def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server
         time.sleep(0.02)  # another process: there is no event to wait for
     assert server.stop() == 0
 
-    greeting = ("Applied ", "Kennel answers at ", "Stop it with Ctrl-C.")  # to standard output
+    greeting = ("Applied ", "Kennel running at ", "Press Ctrl-C to stop.")  # to standard output
     lines = [json.loads(line) for line in server.output().splitlines() if not line.startswith(greeting)]
     (death,) = [line for line in lines if "logger" in line]
     assert (death["level"], death["message"]) == ("error", "Unexpected exit from worker-1")

@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.http.concurrency import ConcurrencyLimiter
+from api.http.concurrency import ConcurrencyLimiter, limiters
 from models import RateLimit
 from models.base import utc_now
 
@@ -319,7 +319,8 @@ def test_a_password_that_is_checked_after_the_limit_was_reached_is_not_answered(
     app: Flask, anna: FlaskClient, password: str
 ) -> None:
     guess(app, 1)
-    slots = app.extensions["slots"] = Stopped()
+    slots = Stopped()
+    limiters.set(app, limiters.get(app)._replace(cpu=slots))
 
     def reach_the_limit() -> None:
         assert slots.arrived.wait(timeout=60)
@@ -333,7 +334,7 @@ def test_a_password_that_is_checked_after_the_limit_was_reached_is_not_answered(
 
 
 def test_of_forty_wrong_guesses_at_once_ten_are_answered(app: Flask, anna: FlaskClient) -> None:
-    app.extensions["slots"] = ConcurrencyLimiter(4, queue=40)
+    limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(4, queue=40)))
 
     answers = at_once(app, *[lambda: login(app)] * 40)
 

@@ -19,8 +19,10 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.frontend import client_build
 from api.http.concurrency import WORKER_THREADS
 from api.pictures.s3 import TIMEOUT_SECONDS
+from api.pictures.store import picture_store
 from models import User
 
 from .factories import PASSWORD, PHOTOS, drawn, log_lines, meanwhile, photo, refusal, register
@@ -265,7 +267,7 @@ def test_the_page_of_the_client_may_show_pictures_of_the_store_where_it_is_sent_
     make_app: MakeApp, s3: S3, tmp_path: Path, redirects: bool
 ) -> None:
     app = make_app(UPLOADS_REDIRECT=str(redirects))
-    app.extensions["client"] = tmp_path
+    client_build.set(app, tmp_path)
     (tmp_path / "index.html").write_text("<title>Kennel</title>")
 
     policy = app.test_client().get("/", headers={"Accept": "text/html"}).headers["Content-Security-Policy"]
@@ -304,7 +306,7 @@ def test_a_store_that_is_down_is_503_and_leaves_no_row(
     assert int(answer.headers["Retry-After"]) > 0
     assert took < PROMISED_SECONDS
     assert User.select().count() == 0
-    assert "The request failed (Generic S3 error: " in log.getvalue()
+    assert "Unhandled exception (Generic S3 error: " in log.getvalue()
 
 
 def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[..., Flask], bucket: Bucket) -> None:
@@ -326,7 +328,7 @@ def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[.
     assert refusal(anna.get("/health/ready")) == (503, "unavailable")
     pruned = run(later, "uploads", "prune")
     assert (pruned.exit_code, len(pruned.output.splitlines())) == (1, 1)
-    assert pruned.output.startswith("Error: The pictures can't be used (Generic S3 error: ")
+    assert pruned.output.startswith("Error: Picture storage unavailable (Generic S3 error: ")
 
 
 def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
@@ -430,7 +432,7 @@ def test_the_way_to_the_store_may_stand_in_the_file(
 def test_making_the_application_opens_no_connection_to_the_store(down: Callable[..., Flask]) -> None:
     app = down()
 
-    assert "store" not in vars(app.extensions["pictures"].files)
+    assert "store" not in vars(picture_store.get(app).files)
     assert app.test_client().get("/health/live").status_code == 200
 
 
@@ -458,8 +460,8 @@ def test_pictures_move_from_a_folder_to_a_bucket_and_back(make_app: MakeApp, buc
 
     assert code == 0
     assert lines[-2:] == [
-        "Copied 4, 0 were there already, 0 are missing.",
-        f"To use them, set UPLOADS_URL={bucket.url} and start the server anew. Nothing was removed.",
+        "4 copied, 0 skipped, 0 missing.",
+        f"To use them, set UPLOADS_URL={bucket.url} and restart the server.",
     ]
     assert bucket.names() == named
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
@@ -482,7 +484,7 @@ def test_a_move_that_was_interrupted_goes_on_and_mends_what_is_wrong(
 
     code, lines = move(app, bucket.url)
 
-    assert (code, lines[-2]) == (0, "Copied 2, 2 were there already, 0 are missing.")
+    assert (code, lines[-2]) == (0, "2 copied, 2 skipped, 0 missing.")
     assert {name: bucket.read(name) for name in names} == {
         path.name: path.read_bytes() for path in (tmp_path / "uploads").iterdir()
     }
@@ -498,7 +500,7 @@ def test_a_picture_that_is_missing_is_named_and_the_others_are_copied(
 
     assert code == 1
     assert [line for line in lines if gone in line] == [f"{gone} is missing in {bucket.url}."]
-    assert "Copied 3, 0 were there already, 1 are missing." in lines
+    assert "3 copied, 0 skipped, 1 missing." in lines
     assert {path.name for path in (tmp_path / "other").iterdir()} == bucket.names()
 
 
@@ -512,7 +514,7 @@ def test_a_move_to_a_store_that_is_down_is_told_in_one_line(
     code, lines = move(app, bucket.url)
 
     assert code == 1
-    assert lines[-1].startswith("Error: The pictures can't be used (Generic S3 error: ")
+    assert lines[-1].startswith("Error: Picture storage unavailable (Generic S3 error: ")
     assert len(lines) == 1
 
 

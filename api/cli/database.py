@@ -16,8 +16,8 @@ from models.db.connection import make_database
 from ..config import database_url
 from .errors import exit_on_database_error
 
-SOURCE_UNAVAILABLE = "Cannot open the source database (DATABASE_URL)"
-TARGET_UNAVAILABLE = "Cannot open the target database (--to)"
+SOURCE_UNAVAILABLE = "DATABASE_URL: cannot open the source database"
+TARGET_UNAVAILABLE = "--to: cannot open the target database"
 COPY_FAILED = "Copy failed, target unchanged"
 
 db = AppGroup("db", help="Migrate the database, or copy it to another one.")

@@ -12,7 +12,7 @@ from models.copy_database import CopyError
 
 from ..http.errors import StorageFull, StorageUnavailable, root_cause
 
-DATABASE_UNAVAILABLE = "Database unavailable (DATABASE_URL)"
+DATABASE_UNAVAILABLE = "DATABASE_URL: database unavailable"
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def exit_on_database_error(message: str = DATABASE_UNAVAILABLE) -> Iterator[None
         raise click.ClickException(f"{error}.") from None
     except (peewee.DatabaseError, OSError, TypeError) as error:
         reason = " ".join(str(error).split())  # PostgreSQL's messages have several lines
-        raise click.ClickException(f"{message}: {reason}.") from error
+        raise click.ClickException(f"{message} ({reason}).") from error
 
 
 @contextmanager

@@ -539,7 +539,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 400,
-                 *         "message": "The request can't be read"
+                 *         "message": "Malformed request"
                  *       },
                  *       "error": {
                  *         "type": "/errors/bad-request",
@@ -636,7 +636,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 405,
-                 *         "message": "This address does not take that method"
+                 *         "message": "Method not allowed"
                  *       },
                  *       "error": {
                  *         "type": "/errors/method-not-allowed",

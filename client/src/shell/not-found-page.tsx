@@ -7,7 +7,7 @@ export default function NotFoundPage() {
     <Stack align="center" ta="center" py={64}>
       <PageTitle tab="Page not found">This page has run away</PageTitle>
       <Text c="dimmed">
-        There is nothing at this address. Perhaps it was mistyped, or the page has moved.
+        Not found. Perhaps it was mistyped, or the page has moved.
       </Text>
       <Button component={Link} to="/">
         See the dogs
