@@ -269,7 +269,10 @@ def test_a_secure_cookie_over_http_is_told_with_the_setting_that_makes_it_plain(
     answer = profile(dev(**config), page, url, site)
 
     assert refusal(answer) == (401, "unauthorized")
-    start = f"Authentication required. PUBLIC_URL is https, so the cookie is Secure, and {who} none of that kind from {url}. "
+    start = (
+        "Authentication required. PUBLIC_URL is https, so the cookie is Secure, "
+        f"and {who} none of that kind from {url}. "
+    )
     assert message(answer).startswith(start)
     settings = settings_in(message(answer).partition("; or ")[2].partition(";")[0])
     assert settings == {"PUBLIC_URL": url, **({"SESSION_COOKIE_SAMESITE": "Lax"} if same_site == "None" else {})}
