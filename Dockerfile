@@ -17,6 +17,7 @@ RUN useradd --system --uid 10001 --home-dir /srv/kennel kennel
 WORKDIR /srv/kennel
 COPY requirements.txt .
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+COPY pyproject.toml ./
 COPY run.py ./
 COPY api api
 COPY models models

@@ -22,6 +22,7 @@ from .http.error_types import ERROR_TYPES
 from .http.responses import JSON, PROBLEM
 from .resources.base import ResponseSpec
 from .resources.system import api_document
+from .version import version
 
 Json = dict[str, Any]
 
@@ -108,7 +109,7 @@ def init_app(app: Flask) -> None:
 def document(app: Flask) -> Json:
     """Return the OpenAPI 3.1 document of this application."""
     spec = APISpec(
-        "Kennel", "1", "3.1.1", [SchemaPlugin(schema_name)], info={"description": INFO}, servers=[{"url": "/"}]
+        "Kennel", version(), "3.1.1", [SchemaPlugin(schema_name)], info={"description": INFO}, servers=[{"url": "/"}]
     )
     for module in dict.fromkeys(inspect.getmodule(resource) for _, resource in resources(app)):
         spec.tag({"name": tag_name(module), "description": split_docstring(module)[0]})

@@ -77,9 +77,14 @@ def snapshot(database: peewee.Database) -> Iterator[None]:
 
 def require_known_migrations(database: peewee.Database) -> None:
     """Raise `CopyError` where a newer version of the code has made the schema."""
-    unknown = [migration.name for migration in migrations.status(database) if migration.path is None]
+    unknown = unknown_migrations(database)
     if unknown:
         raise CopyError(f"A newer version of Kennel has made this schema ({', '.join(unknown)}). Use that version")
+
+
+def unknown_migrations(database: peewee.Database) -> list[str]:
+    """Return the names of the migrations that this code does not have: a newer version applied them."""
+    return [migration.name for migration in migrations.status(database) if migration.path is None]
 
 
 def disable_timeouts(database: peewee.Database) -> None:

@@ -18,6 +18,7 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.version import version
 from models import MODELS, RateLimit, User, database, migrations
 from models.copy_database import open_database
 
@@ -402,6 +403,8 @@ def test_a_hostile_archive_writes_nothing(
         {"missing": ["../x"]},
         {"missing": [{}]},
         {"missing": None},
+        {"version": "9.0\x1b[2J"},
+        {"version": 9},
         {"sha256": {}},
     ],
     ids=str,
@@ -441,22 +444,41 @@ def test_a_picture_that_rows_name_but_that_is_left_out_is_refused(
     assert_untouched(home, tmp_path)
 
 
+def test_manifest_names_the_version_that_wrote_it(small: Path) -> None:
+    assert json.loads(members_of(small)["manifest.json"])["version"] == version()
+
+
+def test_manifest_without_a_version_is_restored(small: Path, new_home: Callable[[], Flask], tmp_path: Path) -> None:
+    members = members_of(small)
+    manifest = json.loads(members["manifest.json"])
+    del manifest["version"]
+    write_members(small, *{**members, "manifest.json": json.dumps(manifest).encode()}.items())
+
+    assert restore(new_home(), small).exit_code == 0
+
+    assert files_in(tmp_path / "new uploads")
+
+
 @pytest.mark.parametrize("newer", ["format", "schema"])
-def test_a_backup_of_a_newer_version_says_so(
-    small: Path, new_home: Callable[[], Flask], tmp_path: Path, newer: str
+@pytest.mark.parametrize("maker", ["9.0.1", None])
+def test_backup_of_a_newer_version_names_that_version(
+    small: Path, new_home: Callable[[], Flask], tmp_path: Path, newer: str, maker: str | None
 ) -> None:
     if newer == "format":
-        forge(small, format=2)
+        forge(small, format=2, version=maker)
     else:
         rows = tmp_path / "newer.sqlite"
         rows.write_bytes(members_of(small)["rows.sqlite"])
         with open_database(f"sqlite:///{rows}") as other:
             migrations.runner(other).History.create(name="9999_tomorrow")
             other.execute_sql("PRAGMA journal_mode = DELETE")
-        forge(small, ("rows.sqlite", rows.read_bytes()))
+        forge(small, ("rows.sqlite", rows.read_bytes()), version=maker)
     home = new_home()
 
-    assert "version" in refused(restore(home, small))
+    line = refused(restore(home, small))
+
+    assert f"made by {f'Kennel {maker}' if maker else 'a newer version of Kennel'}" in line
+    assert f"Kennel {version()} cannot restore it" in line
 
     assert_untouched(home, tmp_path)
 

@@ -382,7 +382,8 @@ def test_the_server_does_not_start_with_a_bad_setting_and_says_so_in_one_line(
 ) -> None:
     for part in ("api", "models", "schemas"):
         shutil.copytree(ROOT / part, tmp_path / part)
-    shutil.copy(ROOT / "run.py", tmp_path)
+    for file in ("pyproject.toml", "run.py"):
+        shutil.copy(ROOT / file, tmp_path)
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
     environment["PORT"] = str(free_port())
     if from_file:

@@ -1,8 +1,8 @@
 """A backup: database and pictures in one tar archive, whichever the engine and the place of the pictures.
 
 It holds the rows as a SQLite file (`rows.sqlite`), the files below `pictures/`, and in the end `manifest.json`: the
-format's version, the migrations, the rows of each table, the names of pictures that were missing already, and the
-SHA-256 of each file. What has no manifest is no whole backup.
+version of the format and of Kennel, the migrations, the rows of each table, the names of pictures that were missing
+already, and the SHA-256 of each file. What has no manifest is no whole backup.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from models.copy_database import CopyError, TableCopy, migrate_target, open_data
 
 from ..pictures.local import fsync_directory
 from ..pictures.store import PictureStore
+from ..version import version
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -115,6 +116,7 @@ class ArchiveWriter:
             self.add(ROWS, file, path.stat().st_size)
         manifest = {
             "format": FORMAT,
+            "version": version(),
             "migrations": applied,
             "rows": {table.table: table.rows for table in tables},
             "missing": missing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -22,10 +23,15 @@ from models.copy_database import (
     require_empty,
     require_known_migrations,
     snapshot,
+    unknown_migrations,
 )
 
 from ..pictures.store import FILENAME_PATTERN, PictureStore
+from ..version import version
 from .create import FORMAT, MANIFEST, PICTURES, ROWS, Backup, CopyRows
+
+# A manifest is not to be trusted, and its version is shown on a terminal.
+VERSION_PATTERN = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 
 def restore_backup(path: Path, target: peewee.Database, store: PictureStore, copy: CopyRows) -> Backup:
@@ -103,14 +109,22 @@ class Archive:
         """What is said of an archive that is not as it was made."""
         return CopyError(f"{self.path} is damaged, or no backup of Kennel. Nothing was changed")
 
+    def newer_version_error(self) -> CopyError:
+        """Return the error for a backup that only a newer version can restore."""
+        maker = f"Kennel {self.version}" if self.version else "a newer version of Kennel"
+        return CopyError(f"{self.path} was made by {maker}. Kennel {version()} cannot restore it: use that version")
+
     def take_over(self, manifest: Any) -> None:
         """Take over what the manifest says. Raises `CopyError` where it is of a newer version."""
+        self.version = manifest.get("version")  # none in backups made before 0.1.0
+        if self.version is not None and not VERSION_PATTERN.fullmatch(self.version):
+            raise ValueError("not a version")
+        if manifest["format"] != FORMAT:
+            raise self.newer_version_error()
         self.migrations = [*manifest["migrations"]]
         self.rows = {**manifest["rows"]}
         self.missing = {*manifest["missing"]}
         self.promised = {**manifest["sha256"]}
-        if manifest["format"] != FORMAT:
-            raise CopyError(f"{self.path} was made by another version of Kennel. Use that version")
 
     def sums(self) -> dict[str, str]:
         """The SHA-256 of each member, by its name. Raises `ValueError` where there is anything else in the file."""
@@ -156,7 +170,8 @@ class Archive:
         with self.open(ROWS) as content, open(rows.database, "xb") as file:
             shutil.copyfileobj(content, file)
         try:
-            require_known_migrations(rows)
+            if unknown_migrations(rows):
+                raise self.newer_version_error()
             applied = [migration.name for migration in migrations.status(rows) if migration.applied]
             if applied != self.migrations or self.rows != {table: count(rows, table) for table in self.rows}:
                 raise self.damaged()
