@@ -17,6 +17,7 @@ make cluster       starts two servers behind nginx and shows that they are one. 
 make bench         measures Kennel beside its rivals, in 15 minutes, and writes bench/RESULTS.md. Let nothing else run.
 make bench-quick   measures requests a second alone, in two minutes, and prints how many times as many Kennel answers.
 make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
+make env-example   writes .env.example, from the settings in api/config.py.
 make lock          writes the requirements*.txt here and in bench anew, with the newest versions.
 make clean         removes each .venv, node_modules and all caches. The database, the pictures and the keys stay.
 
@@ -62,6 +63,10 @@ cluster: dev-packages services
 .PHONY: bench bench-quick
 bench bench-quick: dev-packages bench-packages bench-services bench/baselines/express/node_modules/.ready
 	@exec .venv/bin/python -m bench $(if $(filter bench-quick,$@),--quick)
+
+.PHONY: env-example
+env-example: packages
+	@.venv/bin/python -c 'from api.config import env_example; print(env_example(), end="")' >.env.example
 
 .PHONY: lock
 lock: dev-packages

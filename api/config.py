@@ -15,6 +15,10 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 ROOT = Path(__file__).resolve().parent.parent
+ENV_EXAMPLE_HEADER = """\
+# The settings of Kennel, each with its default. Copy this file to .env, and uncomment what you change.
+# `make env-example` writes this file from api/config.py.
+"""
 
 
 class ConfigError(ValueError):
@@ -242,6 +246,16 @@ def environment() -> dict[str, str | None]:
         return {**dotenv_values(ROOT / ".env"), **os.environ}
     except UnicodeDecodeError:
         raise ConfigError(".env: it must be a text in UTF-8, with a line such as PORT=8000 for each setting") from None
+
+
+def env_example() -> str:
+    """Return the text of `.env.example`: each setting's meaning, and its default in a comment."""
+    settings = (
+        f"\n# {item.metadata['meaning']}\n# {item.name}={item.default}\n"
+        for item in fields(Config)
+        if item.name != "TESTING"
+    )
+    return "".join([ENV_EXAMPLE_HEADER, *settings])
 
 
 def parse_setting(name: str, given: Any, default: Any, metadata: Mapping[str, Any]) -> Any:

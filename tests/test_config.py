@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import stat
@@ -17,9 +18,10 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 from flask import Flask
 
-from api.config import Config, ConfigError
+from api.config import Config, ConfigError, env_example
 
 from .live_server import ROOT, free_port
 
@@ -91,6 +93,21 @@ def test_the_public_url_follows_the_port(root: Path) -> None:
     assert (
         Config.load({"PORT": "9000", "PUBLIC_URL": "https://api.example.com"}).PUBLIC_URL == "https://api.example.com"
     )
+
+
+# .env.example
+
+
+def test_env_example_is_what_make_env_example_writes() -> None:
+    assert (ROOT / ".env.example").read_text() == env_example(), "Run: make env-example"
+
+
+def test_env_example_uncommented_gives_the_defaults(root: Path) -> None:
+    lines = re.sub(r"^# (?=[A-Z_]+=)", "", env_example(), flags=re.MULTILINE)
+    (root / ".env").write_text(lines)
+
+    assert set(dotenv_values(root / ".env")) == set(NAMES) - {"TESTING"}
+    assert Config.load() == Config.load({name: "" for name in NAMES if name != "TESTING"})
 
 
 # Good values
