@@ -116,7 +116,7 @@ class Archive:
 
     def take_over(self, manifest: Any) -> None:
         """Take over what the manifest says. Raises `CopyError` where it is of a newer version."""
-        self.version = manifest.get("version")  # none in backups made before 0.1.0
+        self.version = manifest.get("version")  # older versions wrote none
         if self.version is not None and not VERSION_PATTERN.fullmatch(self.version):
             raise ValueError("not a version")
         if manifest["format"] != FORMAT:
