@@ -11,6 +11,7 @@ from api import create_app
 from api.config import ConfigError
 from api.server.dev import serve_dev
 from api.server.granian import serve
+from api.version import version
 from models import database, migrations
 
 try:
@@ -22,6 +23,7 @@ except ConfigError as error:
 def main() -> None:
     """Migrate the database, then serve."""
     parser = argparse.ArgumentParser(description="Start the Kennel server.")
+    parser.add_argument("--version", action="version", version=f"Kennel {version()}")
     parser.add_argument("--dev", action="store_true", help="reload when the code changes; serves this machine only")
     options = parser.parse_args()
     try:

@@ -22,6 +22,7 @@ from marshmallow import Schema, fields
 
 from api.resources.base import Resource, takes
 from api.routes import KennelApi
+from api.version import version
 
 from .factories import PASSWORD, add_dog, bearer, log_lines, register
 from .live_server import Server
@@ -212,7 +213,7 @@ def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server
         time.sleep(0.02)  # another process: there is no event to wait for
     assert server.stop() == 0
 
-    greeting = ("Applied ", "Kennel running at ", "Press Ctrl-C to stop.")  # to standard output
+    greeting = ("Applied ", f"Kennel {version()} running at ", "Press Ctrl-C to stop.")  # to standard output
     lines = [json.loads(line) for line in server.output().splitlines() if not line.startswith(greeting)]
     (death,) = [line for line in lines if "logger" in line]
     assert (death["level"], death["message"]) == ("error", "Unexpected exit from worker-1")

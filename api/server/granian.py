@@ -18,6 +18,7 @@ from granian.constants import Interfaces
 from models import close_connections
 
 from ..http.concurrency import WORKER_THREADS
+from ..version import version
 from .graceful_shutdown import DRAIN_SECONDS, shutdown
 from .metrics_server import start_metrics_server
 
@@ -55,7 +56,7 @@ def serve(app: Flask, target: str) -> None:
     server.on_startup(lambda: drain_then(server.signal_handler_interrupt))
     if stop_metrics:
         server.on_shutdown(stop_metrics)
-    print(f"Kennel running at {app.config['PUBLIC_URL']} (listening on {address}:{port}).", flush=True)
+    print(f"Kennel {version()} running at {app.config['PUBLIC_URL']} (listening on {address}:{port}).", flush=True)
     print("Press Ctrl-C to stop.", flush=True)
     server.serve()
 
