@@ -9,19 +9,20 @@ LOCK = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python
 	--generate-hashes --custom-compile-command "make lock"
 
 define HELP
-make run           starts the server. Settings go along: make run PORT=9000
-make client        serves the React client from its sources, at http://localhost:3000.
-make test          runs all tests and shows what they cover. Some of them: make test ARGS="-k name"
-make lint          checks style, format and types.
-make cluster       starts two servers behind nginx and shows that they are one. To end then: make cluster ARGS=--check
-make bench         measures Kennel beside its rivals, in 15 minutes, and writes bench/RESULTS.md. Let nothing else run.
-make bench-quick   measures requests a second alone, in two minutes, and prints how many times as many Kennel answers.
-make client-types  writes client/src/api/schema.d.ts anew, from the API's description of itself.
-make env-example   writes .env.example, from the settings in api/config.py.
-make lock          writes the requirements*.txt here and in bench anew, with the newest versions.
-make clean         removes each .venv, node_modules and all caches. The database, the pictures and the keys stay.
+make run           Start the server (override settings: make run PORT=9000)
+make client        Start the React dev server on :3000
+make test          Run the fast tests (ARGS="-k name" to select)
+make check         Run everything CI runs: all tests on both engines, lint, types
+make lint          Check style, format and types
+make cluster       Start a two-node demo cluster (ARGS=--check to verify and exit)
+make bench         Run all benchmarks (15 min, needs an idle machine)
+make bench-quick   Run the throughput benchmark only (2 min)
+make client-types  Regenerate TypeScript types from the OpenAPI document
+make env-example   Regenerate .env.example from the settings in api/config.py
+make lock          Upgrade and re-pin dependencies
+make clean         Remove virtualenvs, node_modules and caches (keeps data)
 
-What is missing is installed into each .venv and node_modules first. Another Python: make run PYTHON=python3.12
+Missing packages are installed into .venv and node_modules first. To use another Python: make run PYTHON=python3.12
 endef
 
 # Each command is run through .venv/bin/python, because the scripts in .venv/bin break when the folder is moved.
@@ -39,9 +40,17 @@ run: packages $(if $(NODE),client/dist/index.html)
 client: client/node_modules/.ready
 	@exec $(NPM) run dev
 
+# Tests in this process on SQLite. ARGS are passed on to pytest.
 .PHONY: test
-test: dev-packages browser services $(if $(NODE),client/dist/index.html,without-client)
-	.venv/bin/python -m pytest $(or $(ARGS),--numprocesses=logical --cov)
+test: dev-packages
+	.venv/bin/python -m pytest --numprocesses=logical -m "not system and not postgresql" $(ARGS)
+
+# All tests, of which many wait for other processes: hence more workers than cores.
+.PHONY: check test-all
+check: lint test-all
+test-all: PROGRAMS = $(BROWSER) $(CLUSTER)
+test-all: dev-packages system-packages $(if $(NODE),client/dist/index.html,without-client)
+	.venv/bin/python -m pytest --numprocesses=$$((2 * $$(getconf _NPROCESSORS_ONLN))) --cov $(ARGS)
 	$(if $(NODE),$(NPM) test)
 
 .PHONY: lint
@@ -57,7 +66,8 @@ lint-client: client/node_modules/.ready client/openapi.json
 	$(NPM) run types -- --check
 
 .PHONY: cluster
-cluster: dev-packages services
+cluster: PROGRAMS = $(CLUSTER)
+cluster: dev-packages system-packages
 	@exec .venv/bin/python -m tests.cluster $(ARGS)
 
 .PHONY: bench bench-quick
@@ -105,33 +115,26 @@ client/openapi.json: packages
 without-client:
 	@echo "The client is left out. To have it too, install Node.js 20.19 or newer."
 
-# The tests drive a browser by Playwright, whose driver needs libatomic. Where this can't install them, it says what to do.
-.PHONY: browser
-browser:
-	@command -v apt-get >/dev/null || exit 0; \
-	missing=; \
-	command -v chromium google-chrome >/dev/null || missing="chromium fonts-liberation"; \
-	/sbin/ldconfig -p | grep -q libatomic || missing="$$missing libatomic1"; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ]; then \
-		echo "The tests in a browser need something more. Run this, then try again: sudo apt install $$missing" >&2; \
-		exit 0; \
-	fi; \
-	$(call apt-install,$$missing)
+# What the tests start, as program:package of Debian. Playwright's driver of the browser needs libatomic. The tests of what
+# is missing fail or are skipped.
+BROWSER = chromium:chromium chromium:fonts-liberation libatomic:libatomic1
+CLUSTER = nginx:nginx-light curl:curl openssl:openssl redis-server:redis-server
 
-# Two servers are tested behind nginx, whose certificate openssl makes, and count in Redis.
-.PHONY: services
-services:
+.PHONY: system-packages
+system-packages:
 	@command -v apt-get >/dev/null || exit 0; \
 	missing=; \
-	PATH="$$PATH:/usr/sbin"; \
-	command -v nginx >/dev/null || missing="$$missing nginx-light"; \
-	command -v curl >/dev/null || missing="$$missing curl"; \
-	command -v openssl >/dev/null || missing="$$missing openssl"; \
-	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	PATH="$$PATH:/usr/sbin:/sbin"; \
+	for each in $(PROGRAMS); do \
+		case $$each in \
+			libatomic:*) ldconfig -p | grep -q libatomic ;; \
+			chromium:*) command -v chromium google-chrome >/dev/null ;; \
+			*) command -v $${each%:*} >/dev/null ;; \
+		esac || missing="$$missing $${each#*:}"; \
+	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ]; then \
-		echo "What runs two servers is left out. To have it too, run this: sudo apt install$$missing" >&2; \
+		echo "Some system packages are missing. To install them: sudo apt install$$missing" >&2; \
 		exit 0; \
 	fi; \
 	$(call apt-install,$$missing)

@@ -49,7 +49,7 @@ def launched() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(system: None) -> Iterator[Browser]:
     """Chromium, for all tests.
 
     From here on Playwright's event loop runs in this thread: `asyncio.run` needs another thread.

@@ -17,6 +17,7 @@ from api import create_app
 from api.openapi import document
 from models import close_connections, connect, database, migrations
 
+from .engines import parametrize_engine
 from .factories import register, sqlite_file
 from .live_server import Server
 from .openapi_conformance import DescribedClient, Description
@@ -28,25 +29,52 @@ pytest_plugins = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """The database engine. Whatever needs a database is tested on both."""
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the database engines of a test by its mark (see tests/engines.py)."""
+    parametrize_engine(metafunc)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures start other processes as `system`, and those that need PostgreSQL as `postgresql`.
+
+    `make test` leaves both out.
+    """
+    for item in items:
+        for name in {"system", "postgresql"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(name)
 
 
 @pytest.fixture(scope="session")
-def golden(engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database that is up to date and empty. Each test gets a copy, which is faster than migrating."""
-    if engine == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('golden') / 'dogs.sqlite'}"
-    else:
-        url = request.getfixturevalue("databases").create()
+def system() -> None:
+    """Requested by each fixture that starts another process, which marks the tests that use it as `system`."""
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> None:
+    """Requested by each fixture that needs PostgreSQL, which marks the tests that use it as `postgresql`."""
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database engine: SQLite, or those that the test is marked with (see tests/engines.py)."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture(scope="session")
+def golden_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a SQLite database that is up to date and empty."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('golden') / 'dogs.sqlite'}"
     database = connect(url)
     migrations.upgrade(database)
-    if engine == "sqlite":
-        database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     close_connections()
     return url
+
+
+@pytest.fixture
+def golden(engine: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a database that is up to date and empty. Each test gets a copy, which is faster than migrating."""
+    return request.getfixturevalue(f"golden_{engine}")
 
 
 @pytest.fixture
@@ -143,7 +171,7 @@ def uploads(settings: dict[str, Any]) -> Callable[[], set[str]]:
 
 
 @pytest.fixture
-def make_server(tmp_path: Path, new_database: Callable[..., str]) -> Iterator[Callable[..., Server]]:
+def make_server(system: None, tmp_path: Path, new_database: Callable[..., str]) -> Iterator[Callable[..., Server]]:
     """Makes real servers with these settings on top, each with a database of its own. They are killed in the end."""
     made: list[Server] = []
 

@@ -300,7 +300,7 @@ def changed(text: str, hunk: str) -> str:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, page: Page) -> Iterator[Reader]:
+def reader(system: None, tmp_path: Path, page: Page) -> Iterator[Reader]:
     """Somebody with a fresh copy of the project, and a browser."""
     with web_site() as port:
         reader = Reader(copy_project(tmp_path / "kennel"), page, port)

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from models import close_connections, connect, migrations
+
 from .live_server import free_port
 
 # PostgreSQL refuses to run as root. Root runs it as one of these, the first that there is.
@@ -177,7 +179,7 @@ class Databases:
 
 
 @pytest.fixture(scope="session")
-def databases() -> Iterator[Databases]:
+def databases(postgresql: None) -> Iterator[Databases]:
     """The databases of `TEST_DATABASE_URL`, whose user may create some; else of a server of our own."""
     with ExitStack() as stack:
         url = os.environ.get("TEST_DATABASE_URL")
@@ -186,8 +188,17 @@ def databases() -> Iterator[Databases]:
         yield stack.enter_context(Databases(url))
 
 
+@pytest.fixture(scope="session")
+def golden_postgresql(databases: Databases) -> str:
+    """The URL of a PostgreSQL database that is up to date and empty."""
+    url = databases.create()
+    migrations.upgrade(connect(url))
+    close_connections()
+    return url
+
+
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(system: None, postgresql: None) -> Iterator[Cluster]:
     """A server for one test, which writes down what it has committed."""
     with Cluster() as running:
         yield running

@@ -34,7 +34,7 @@ def api_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def vite(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin of the client as `make client` serves it, but for the ports."""
     port = free_port()
     log = tmp_path_factory.mktemp("vite") / "log"

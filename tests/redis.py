@@ -50,7 +50,7 @@ class Redis:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
+def redis(system: None, tmp_path: Path) -> Iterator[Redis]:
     """A Redis for one test."""
     with Redis(tmp_path) as running:
         yield running

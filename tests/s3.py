@@ -99,14 +99,14 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+def s3(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """A store for all tests. Each makes a bucket of its own."""
     with S3(tmp_path_factory.mktemp("s3")) as running:
         yield running
 
 
 @pytest.fixture
-def own_s3(tmp_path: Path) -> Iterator[S3]:
+def own_s3(system: None, tmp_path: Path) -> Iterator[S3]:
     """A store for one test, which may stop it."""
     with S3(tmp_path) as running:
         yield running

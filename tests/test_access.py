@@ -9,7 +9,10 @@ from flask import Flask
 
 from api.routes import ROUTES
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, photo, register
+
+pytestmark = BOTH_ENGINES
 
 DOG = {"name": "Max", "breed": "Beagle"}
 REGISTER = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}

@@ -189,6 +189,7 @@ def watched(statement: str, folder: Path) -> tuple[list[list[str]], list[str], i
     return tuple(json.loads(done.stdout))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "modules", ["api, models, schemas", "api.routes, api.cli, api.security.rate_limits", "models.migrations"]
 )
@@ -196,6 +197,7 @@ def test_an_import_opens_no_file_no_connection_and_no_thread(tmp_path: Path, mod
     assert watched(f"import {modules}", tmp_path) == ([], [], 1, [])
 
 
+@pytest.mark.system
 def test_create_app_opens_nothing_but_its_settings(tmp_path: Path) -> None:
     settings = {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'dogs.sqlite'}",
@@ -209,6 +211,7 @@ def test_create_app_opens_nothing_but_its_settings(tmp_path: Path) -> None:
     assert (handles, threads, files) == ([], 1, [])
 
 
+@pytest.mark.system
 def test_the_watch_itself_sees_what_is_opened(tmp_path: Path) -> None:
     statement = "import sqlite3; db = sqlite3.connect('dogs.sqlite'); db.execute('CREATE TABLE t (a)')"
 

@@ -22,10 +22,13 @@ from api.version import version
 from models import MODELS, RateLimit, User, database, migrations
 from models.copy_database import open_database
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, at_once, photo, register, traced
 from .live_server import free_port
 from .s3 import Bucket
 from .transfer_fixtures import is_empty, refused, rows_at, rows_of, run
+
+pytestmark = BOTH_ENGINES
 
 
 def backup(app: Flask, path: Path) -> Result:

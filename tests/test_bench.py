@@ -35,7 +35,7 @@ ROWS = sample()
 
 
 @pytest.fixture(scope="module")
-def kennel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def kennel(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Kennel as a contender, with the rows of the bench."""
     if not CORES:
         pytest.skip("the bench needs Linux")

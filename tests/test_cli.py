@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 
 from models import database, migrations
 
+from .engines import BOTH_ENGINES
 from .factories import photo, register
 from .live_server import ROOT
 
@@ -54,6 +55,7 @@ def put_file(settings: dict[str, Any]) -> Callable[..., str]:
 # --- db ---
 
 
+@BOTH_ENGINES
 def test_upgrade_makes_a_database_that_serves_and_says_what_it_did(empty: Flask) -> None:
     result = run(empty, "db", "upgrade")
 
@@ -61,12 +63,14 @@ def test_upgrade_makes_a_database_that_serves_and_says_what_it_did(empty: Flask)
     register(empty, "Anna")
 
 
+@BOTH_ENGINES
 def test_upgrade_says_when_there_is_nothing_to_do(app: Flask) -> None:
     result = run(app, "db", "upgrade")
 
     assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
 
 
+@BOTH_ENGINES
 def test_status_ends_with_1_while_a_migration_is_to_be_applied(empty: Flask) -> None:
     result = run(empty, "db", "status")
 
@@ -74,6 +78,7 @@ def test_status_ends_with_1_while_a_migration_is_to_be_applied(empty: Flask) -> 
     assert database.get_tables() == []
 
 
+@BOTH_ENGINES
 def test_status_ends_with_0_once_all_are_applied(app: Flask) -> None:
     result = run(app, "db", "status")
 
@@ -82,6 +87,7 @@ def test_status_ends_with_0_once_all_are_applied(app: Flask) -> None:
     assert (result.exit_code, result.output) == (0, "".join(expected))
 
 
+@pytest.mark.system
 def test_the_commands_are_those_of_the_flask_program(tmp_path: Path) -> None:
     environment = {
         **os.environ,
@@ -161,6 +167,7 @@ def test_prune_leaves_a_young_file_alone_for_its_account_may_be_in_the_making(
     assert uploads() == {name}
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize("given", ["photo", "default"])
 def test_prune_leaves_the_files_of_accounts_alone_however_old(
     app: Flask,
@@ -232,6 +239,7 @@ def test_prune_has_nothing_to_do_where_there_is_no_folder_yet(app: Flask, upload
     assert uploads() == set()
 
 
+@BOTH_ENGINES
 def test_prune_removes_nothing_when_it_can_not_ask_which_files_are_named(
     empty: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]]
 ) -> None:
@@ -254,6 +262,7 @@ def test_prune_goes_on_where_another_one_was_faster(
     assert f"{'1' * 32}.webp" not in uploads()
 
 
+@BOTH_ENGINES
 def test_an_option_that_the_driver_does_not_know_is_told_in_one_line(
     make_app: Callable[..., Flask], settings: dict[str, Any]
 ) -> None:

@@ -115,7 +115,7 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def lived_in(api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def lived_in(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The built client, with users and dogs."""
     home = tmp_path_factory.mktemp("lived-in")
     with Server(home, port=api_port, WEB_CONCURRENCY="1", RATELIMIT_ENABLED="false") as server:

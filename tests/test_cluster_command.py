@@ -15,7 +15,7 @@ import pytest
 from .live_server import ROOT
 from .nginx import NEEDS_NGINX
 
-pytestmark = NEEDS_NGINX
+pytestmark = [NEEDS_NGINX, pytest.mark.system]
 
 
 def test_it_shows_that_two_servers_are_one_and_leaves_nothing_behind_at_ctrl_c(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from api.pictures import store
 from api.pictures.store import picture_store
 from models.db.file_lock import exclusive_lock
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, at_once, browser_form, no_room, photo, refusal, register
 
 MakeApp = Callable[..., Flask]
@@ -166,6 +167,7 @@ def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flas
     assert Counter(logins) == {200: 1, 503: 1}
 
 
+@BOTH_ENGINES
 def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> None:
     limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(1, queue=2)))
 

@@ -383,6 +383,7 @@ def test_a_folder_for_the_key_that_can_not_be_made_stops_the_start_with_one_line
 # The real start, in a copy of the project
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("name", "value", "from_file"),
     [

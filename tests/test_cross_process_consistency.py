@@ -10,14 +10,17 @@ import pytest
 import requests
 
 from .cluster import Machines, call, fields_of
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD
+
+pytestmark = BOTH_ENGINES
 
 DOGS = "/api/v1/dogs"
 ROUNDS = range(6)
 
 
 @pytest.fixture
-def processes(new_database: Callable[..., str], tmp_path: Path) -> Iterator[Machines]:
+def processes(system: None, new_database: Callable[..., str], tmp_path: Path) -> Iterator[Machines]:
     """Two servers of one process each, so that each answer is of one or the other, on one database and one folder."""
     shared = {
         "DATABASE_URL": new_database(),

@@ -28,11 +28,12 @@ from models.casefold import casefold_nfc
 from models.db.connection import make_database
 from models.db.postgres import AT_ONCE
 
+from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import add_dog, at_once, refusal, register, sqlite_file
 
+pytestmark = BOTH_ENGINES
+
 NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
-ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 SETTINGS: dict[str, dict[str, Any]] = {
     # Write-ahead, FULL, on, and 10 seconds.
     "sqlite": {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000},
@@ -69,7 +70,7 @@ def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> F
 # --- Connections ---
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flask) -> None:
     def look() -> tuple[sqlite3.Connection, dict[str, Any]]:
         assert app.test_client().get("/api/v1/dogs").status_code == 200
@@ -81,7 +82,7 @@ def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flas
     assert len({connection for connection, _ in looks}) == 5
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClient) -> None:
     connection = database.connection()
 
@@ -94,7 +95,7 @@ def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClien
     assert not database.in_transaction()
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_a_connection_serves_one_request_after_the_other_and_is_free_in_between(app: Flask, anna: FlaskClient) -> None:
     served_by = backend()
 
@@ -108,7 +109,7 @@ def test_a_connection_serves_one_request_after_the_other_and_is_free_in_between(
     assert settings_of_this_thread("postgresql") == SETTINGS["postgresql"]
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_POOL_SIZE=2)
     register(app, "Anna")
@@ -120,7 +121,7 @@ def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., 
     assert 1 <= len(database.idle) <= 2
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_ninety_requests_at_one_moment_wait_for_the_only_connection(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
 
@@ -134,7 +135,7 @@ def test_ninety_requests_at_one_moment_wait_for_the_only_connection(make_app: Ca
     assert answers == [200] * 90
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +150,7 @@ def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_only_so_many_threads_wait_for_a_connection(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +167,7 @@ def test_only_so_many_threads_wait_for_a_connection(
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_a_connection_that_the_server_has_ended_is_replaced_without_an_error(app: Flask, anna: FlaskClient) -> None:
     ended = backend()
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
@@ -176,7 +177,7 @@ def test_a_connection_that_the_server_has_ended_is_replaced_without_an_error(app
     assert backend() != ended
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_a_process_never_uses_the_connections_of_its_parent(app: Flask) -> None:
     ours = backend()
     reading, writing = os.pipe()
@@ -190,7 +191,7 @@ def test_a_process_never_uses_the_connections_of_its_parent(app: Flask) -> None:
     assert backend() == ours
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     path = app.config["DATABASE_URL"].removeprefix("sqlite:///")
@@ -205,7 +206,7 @@ def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app
     other.close()
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 @pytest.mark.parametrize("in_transaction", [True, False], ids=["in a transaction", "on its own"])
 def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClient, in_transaction: bool) -> None:
     dog = {"name": "Rex", "name_key": "rex", "owner": "A", "owner_key": "a", "breed": "B", "breed_key": "b", "user": 7}
@@ -216,7 +217,7 @@ def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClie
     assert at_once(app, lambda: Dog.create(**{**dog, "user": 1}).id) == [1]
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     database.obj.timeout = 0.01
@@ -227,7 +228,7 @@ def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flas
     assert Dog.delete().where(Dog.id == dog["id"]).execute() == 1
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_a_write_that_returns_rows_is_over_whether_they_are_read_or_not(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna), add_dog(anna)
     other = sqlite3.connect(app.config["DATABASE_URL"].removeprefix("sqlite:///"), timeout=0, isolation_level=None)
@@ -249,7 +250,7 @@ def test_foreign_keys_are_enforced(app: Flask) -> None:
         Dog.create(name="Rex", name_key="rex", owner="A", owner_key="a", breed="B", breed_key="b", user=7)
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_each_test_gets_a_copy_of_one_whole_file(settings: dict[str, Any], golden: str) -> None:
     path, original = sqlite_file(settings["DATABASE_URL"]), sqlite_file(golden)
 
@@ -377,7 +378,7 @@ def test_models_and_migrations_agree(app: Flask, engine: str, new_database: Call
     }
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_no_table_ever_gives_an_id_twice(app: Flask) -> None:
     rows = database.execute_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
     counted = {name for name, sql in rows if "AUTOINCREMENT" in sql}
@@ -435,7 +436,7 @@ def test_upgrade_that_fails_changes_nothing(
     assert settings_of_this_thread(engine) == SETTINGS[engine]
 
 
-@ON_SQLITE  # which can't keep them by itself while a table is made anew
+@SQLITE_ONLY  # which can't keep them by itself while a table is made anew
 def test_upgrade_refuses_to_leave_rows_without_the_rows_they_name(
     app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -476,6 +477,7 @@ def upgrade_all(urls: list[str], gate: Any, answers: Any) -> None:
             close_connections()
 
 
+@pytest.mark.system
 def test_upgrades_at_once_are_safe(new_database: Callable[..., str], engine: str) -> None:
     rounds, processes = 60 if engine == "sqlite" else 10, 4
     urls = [new_database() for _ in range(rounds)]

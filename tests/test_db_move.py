@@ -21,9 +21,12 @@ from models.base import utc_now
 from models.copy_database import BATCH_SIZE, open_database
 from models.search import INDEX
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, register, sqlite_file, traced
 from .live_server import free_port
 from .transfer_fixtures import TEXTS, is_empty, refused, rows_at, rows_of, run
+
+pytestmark = BOTH_ENGINES
 
 SORTS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_at") for sign in ("", "-")]
 

@@ -27,6 +27,7 @@ CONTAINERFILE = (ROOT / "Dockerfile").read_text()
 MADE = shutil.ignore_patterns("__pycache__", "node_modules")
 
 
+@pytest.mark.system
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:

@@ -110,7 +110,7 @@ def behind(nginx: Block, reader: Reader) -> Callable[..., requests.Response]:
 
 
 @pytest.fixture
-def postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
+def empty_postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
     """An empty database on PostgreSQL, which is there where the page says."""
     url = databases.create()
     reader.places["postgresql://kennel:a-password@db.example.com/kennel"] = url
@@ -120,7 +120,7 @@ def postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
 
 
 def test_a_deployment_is_safe_and_comes_back_from_its_backup(
-    reader: Reader, deployment: list[Block], postgresql: str
+    reader: Reader, deployment: list[Block], empty_postgresql: str
 ) -> None:
     unit, nginx = (next(block for block in deployment if word in block.text) for word in ("[Unit]", "proxy_pass"))
     backup = next(number for number, block in enumerate(deployment) if " backup " in block.text)
@@ -145,7 +145,7 @@ def test_a_deployment_is_safe_and_comes_back_from_its_backup(
     assert [login.status_code for login in logins] == [200, 401]
     assert call("GET", f"/profile_pics/{anna.json()['data']['image']}").status_code == 200
     assert {path.stat().st_mode & 0o077 for path in (reader.project / "backup").rglob("*")} == {0}
-    assert f"DATABASE_URL={postgresql}\n" in (reader.project / ".env").read_text()
+    assert f"DATABASE_URL={empty_postgresql}\n" in (reader.project / ".env").read_text()
     assert not (reader.project / "dogs.sqlite-wal").exists()  # nobody uses it any more
 
 

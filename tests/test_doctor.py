@@ -511,14 +511,14 @@ def test_a_browser_that_follows_the_advice_is_logged_in(tmp_path: Path, page: Pa
 
 
 @pytest.fixture(scope="module")
-def kennel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def kennel(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server with the default settings."""
     with Server(tmp_path_factory.mktemp("doctor") / "server") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate(system: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of localhost that nobody has signed but itself, with its key."""
     path = tmp_path_factory.mktemp("tls") / "localhost.pem"
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
@@ -667,6 +667,7 @@ def test_the_command_names_the_settings_for_a_cookie_that_is_to_cross_sites(
             assert result.exit_code == 0
 
 
+@pytest.mark.system
 def test_the_command_sees_a_secure_cookie_over_http_in_what_the_server_answers(
     doctor: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -732,6 +733,7 @@ def test_the_command_sees_what_stands_in_front_of_the_server(
     assert len(findings(result).splitlines()) == 1
 
 
+@pytest.mark.system
 def test_the_command_says_when_the_server_itself_has_a_problem(doctor: Callable[..., Result], tmp_path: Path) -> None:
     with Server(tmp_path / "server") as server:
         (tmp_path / "server" / "dogs.sqlite").write_bytes(b"no database")

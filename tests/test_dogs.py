@@ -14,7 +14,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, at_once, bearer, refusal, register
+
+pytestmark = BOTH_ENGINES
 
 DOGS = "/api/v1/dogs"
 DOG = {"name": "Max", "breed": "Beagle"}

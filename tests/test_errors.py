@@ -26,6 +26,7 @@ from api.pictures.store import picture_store
 from api.routes import ROUTES
 from api.security.passwords import hasher
 
+from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register
 
 PROBLEM = "application/problem+json"
@@ -234,6 +235,7 @@ def test_a_success_is_never_a_problem(client: FlaskClient) -> None:
 # Successes
 
 
+@BOTH_ENGINES
 def test_a_success_has_the_envelope_with_its_status(app: Flask, client: FlaskClient) -> None:
     body = {"username": "Anna", "email": "anna@example.com", "password": PASSWORD}
     created = client.post("/user/register", json=body)
@@ -265,6 +267,7 @@ def test_a_list_has_its_page_beside_it_and_the_next_one_in_a_link(anna: FlaskCli
     assert "Link" not in second.headers
 
 
+@BOTH_ENGINES
 def test_times_are_rfc_3339_in_utc_and_ids_are_integers(anna: FlaskClient) -> None:
     for row in (anna.get("/user/profile").json["data"], add_dog(anna)):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", row["created_at"])
@@ -454,6 +457,7 @@ def test_a_crash_is_500_without_a_word_about_it_and_is_logged(app: Flask, prefix
     assert TEXT not in traceback
 
 
+@BOTH_ENGINES
 def test_a_crash_after_a_write_begins_leaves_the_database_usable(app: Flask, anna: FlaskClient) -> None:
     assert registration_with_a_bug(app, anna).status_code == 500
 
@@ -497,7 +501,7 @@ def test_a_full_disk_is_507_and_reading_goes_on(app: Flask, anna: FlaskClient) -
 
 
 @TESTING_OR_NOT
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@SQLITE_ONLY
 def test_a_locked_database_is_503_until_it_is_free(app: Flask, anna: FlaskClient, settings: dict[str, Any]) -> None:
     app.extensions["database"].timeout = 0
     path = settings["DATABASE_URL"].removeprefix("sqlite:///")
@@ -515,7 +519,7 @@ def test_a_locked_database_is_503_until_it_is_free(app: Flask, anna: FlaskClient
 
 
 @TESTING_OR_NOT
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@SQLITE_ONLY
 @pytest.mark.parametrize("gone", ["file", "folder"])
 def test_a_database_that_is_gone_is_503(app: Flask, settings: dict[str, Any], gone: str) -> None:
     app.extensions["database"].close()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD
 from .live_server import Server
 
@@ -81,6 +82,7 @@ def dogs_of(server: Server) -> dict[int, str]:
     return found
 
 
+@BOTH_ENGINES
 def test_a_stop_under_load_loses_no_request_and_no_write(server: Server) -> None:
     load = Load(server)
     with ThreadPoolExecutor(CLIENTS) as threads:

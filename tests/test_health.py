@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from models import migrations
 from models.db.connection import make_database
 
+from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import log_lines, refusal, sqlite_file
 from .postgres import Cluster
 from .s3 import S3
@@ -51,6 +52,7 @@ def checks() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "health"]
 
 
+@BOTH_ENGINES
 def test_a_server_that_can_do_its_work_says_so(client: FlaskClient, uploads: Callable[[], set[str]]) -> None:
     answer = ready(client)
 
@@ -59,6 +61,7 @@ def test_a_server_that_can_do_its_work_says_so(client: FlaskClient, uploads: Cal
     assert uploads() == set()
 
 
+@BOTH_ENGINES
 def test_a_migration_that_is_still_to_be_applied_is_named(app: Flask, client: FlaskClient) -> None:
     app.extensions["database"].execute_sql("DELETE FROM schema_migration WHERE name = '0001_initial'")
 
@@ -78,7 +81,7 @@ def test_a_file_in_place_of_the_folder_of_pictures_is_a_reason(
     assert "uploads" not in log.getvalue()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
+@SQLITE_ONLY
 class TestSQLite:
     """Of a database that is a file."""
 
@@ -146,7 +149,7 @@ def locked(file: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True, scope="session")
+@POSTGRESQL_ONLY
 class TestPostgres:
     """Of a database that is a server."""
 

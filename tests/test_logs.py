@@ -24,6 +24,7 @@ from api.resources.base import Resource, takes
 from api.routes import KennelApi
 from api.version import version
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, bearer, log_lines, register
 from .live_server import Server
 
@@ -225,6 +226,7 @@ def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server
 SECRET = "swordfish"
 
 
+@BOTH_ENGINES
 def test_nothing_that_users_typed_or_hold_is_in_the_lines(app: Flask) -> None:
     log = log_lines()
     body = {"username": "Anna swordfish", "email": "anna.swordfish@example.com", "password": SECRET}

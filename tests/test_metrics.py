@@ -14,6 +14,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from .engines import BOTH_ENGINES, POSTGRESQL_ONLY
 from .factories import PASSWORD, PHOTOS
 from .live_server import Server, free_port
 
@@ -72,6 +73,7 @@ def measured(make_server: MakeServer, tmp_path: Path) -> MeasuredServer:
     return MeasuredServer(make_server, tmp_path)
 
 
+@BOTH_ENGINES
 def test_counts_are_exact_over_two_workers(measured: MeasuredServer) -> None:
     measured.get_dogs(200)
 
@@ -195,7 +197,7 @@ def test_a_port_that_is_taken_stops_the_start_with_one_line(make_server: MakeSer
     assert "Traceback" not in str(refused.value)
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True, scope="session")
+@POSTGRESQL_ONLY
 def test_connections_in_use_are_summed_over_the_workers_that_live(make_server: MakeServer, tmp_path: Path) -> None:
     measured = MeasuredServer(make_server, tmp_path, DATABASE_POOL_SIZE="7")
     url = measured.server.settings["DATABASE_URL"]

@@ -34,7 +34,9 @@ def store(s3: S3) -> Bucket:
 
 
 @pytest.fixture(scope="module")
-def machines(databases: Databases, store: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+def machines(
+    system: None, databases: Databases, store: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machines]:
     """Two servers that share nothing but a database and a store."""
     url = databases.create()
     folder = tmp_path_factory.mktemp("machines")
@@ -220,7 +222,7 @@ def test_a_page_is_followed_across_servers_by_its_cursor(machines: Machines) -> 
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=NEEDS_REDIS)])
-def limited(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Iterator[Machines]:
+def limited(request: pytest.FixtureRequest, system: None, databases: Databases, tmp_path: Path) -> Iterator[Machines]:
     """Two servers with limits, counted in the database and in Redis."""
     url = databases.create()
     counted = "database://" if request.param == "database" else request.getfixturevalue("redis").url
@@ -250,6 +252,7 @@ def test_failed_logins_and_registrations_are_counted_over_both(limited: Machines
 # --- The start ---
 
 
+@pytest.mark.system
 def test_of_two_that_start_at_once_on_an_empty_database_one_applies_the_migrations(
     databases: Databases, tmp_path: Path
 ) -> None:

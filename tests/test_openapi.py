@@ -197,6 +197,7 @@ def test_it_is_not_sent_again_to_who_has_it(client: FlaskClient) -> None:
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
+@pytest.mark.system
 def test_it_is_the_same_at_each_start(client: FlaskClient, settings: Json) -> None:
     program = f"import api; print(api.create_app({settings!r}).test_client().get('/openapi.json').text)"
     documents = [

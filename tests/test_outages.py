@@ -27,9 +27,12 @@ import requests
 from api.http.concurrency import MAX_BODY_READERS
 from models.db.postgres import TIMEOUT
 
+from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, PHOTOS, refusal, sqlite_file
 from .live_server import Server
 from .postgres import Cluster
+
+pytestmark = BOTH_ENGINES
 
 # A promise: so many seconds after the database is back, every request succeeds again.
 RECOVERY = 5
@@ -245,6 +248,7 @@ def test_a_postgresql_that_hangs_holds_few_threads_and_all_goes_on_when_it_does(
             assert answer.status_code == 200, "it does not go on where it hung"
 
 
+@pytest.mark.system
 def test_where_postgresql_has_fewer_connections_than_we_want_requests_wait_or_get_503(tmp_path: Path) -> None:
     with (
         Cluster(max_connections="8") as cluster,
@@ -392,7 +396,7 @@ database.execute("COMMIT")
 """
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True, scope="session")
+@SQLITE_ONLY
 def test_while_another_process_locks_sqlite_for_five_seconds_writes_wait_and_reads_go_on(server: Server) -> None:
     cookies = register(server)
     file = sqlite_file(server.settings["DATABASE_URL"])
@@ -469,6 +473,7 @@ def add_until_full(server: Server, cookies: dict[str, str]) -> dict[int, str]:
     raise AssertionError("the disk was never full")
 
 
+@pytest.mark.system
 def test_sqlite_on_a_full_disk_refuses_writes_reads_on_and_is_whole(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk", "3m") as disk,
@@ -500,6 +505,7 @@ def test_sqlite_on_a_full_disk_refuses_writes_reads_on_and_is_whole(tmp_path: Pa
         assert len(kept) == len(added) + 20
 
 
+@pytest.mark.system
 def test_pictures_on_a_full_disk_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
     with (

@@ -21,7 +21,10 @@ from models import Dog, database
 from models.casefold import casefold_nfc
 from models.dog import with_folded_columns
 
+from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import add_dog, refusal, register
+
+pytestmark = BOTH_ENGINES
 
 DOGS = "/api/v1/dogs"
 SORTS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_at") for sign in ("", "-")]
@@ -352,7 +355,7 @@ def plan_of(statement: str, values: Any) -> list[str]:
     return [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # PostgreSQL plans by what is in the table
+@SQLITE_ONLY  # PostgreSQL plans by what is in the table
 def test_no_page_scans_or_sorts_the_table(app: Flask, anna: FlaskClient) -> None:
     grow(3000)
     dear: dict[str, list[str]] = {}

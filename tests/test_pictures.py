@@ -809,6 +809,7 @@ print(megabytes("VmHWM") - idle)
 """
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from there")
 @pytest.mark.parametrize("name", ["PNG", "palette PNG", "JPEG", "WebP", "AVIF"])
 def test_stays_within_400_mb_for_the_largest_pictures(name, tmp_path):
@@ -869,6 +870,7 @@ def test_draws_both_sizes_for_any_name(name):
     assert Image.open(BytesIO(drawing.double)).size == (250, 350)
 
 
+@pytest.mark.system
 def test_draws_the_same_for_a_name_in_every_process():
     script = (
         "import hashlib; from api.pictures.default import render_avatar;"

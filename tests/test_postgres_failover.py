@@ -40,7 +40,7 @@ class Replica(Cluster):
 
 
 @pytest.fixture
-def primary() -> Iterator[Cluster]:
+def primary(system: None, postgresql: None) -> Iterator[Cluster]:
     """A server that answers a commit when its replica has it too."""
     with Cluster(synchronous_standby_names="*") as running:
         yield running

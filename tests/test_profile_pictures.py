@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 
 from models import User
 
+from .engines import BOTH_ENGINES
 from .factories import (
     PASSWORD,
     PHOTOS,
@@ -466,6 +467,7 @@ def test_deleting_the_default_picture_gives_the_default_picture(anna: FlaskClien
     assert uploads() == {account["image"], double_of(account["image"])}
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
@@ -592,6 +594,7 @@ def test_serves_nothing_but_pictures(
 # Files and rows
 
 
+@BOTH_ENGINES
 def test_the_files_are_flushed_then_renamed_then_named_by_a_row(
     app: Flask, anna: FlaskClient, uploads: Uploads, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -626,6 +629,7 @@ def test_the_files_are_flushed_then_renamed_then_named_by_a_row(
     assert {image, double_of(image)} <= there[0]
 
 
+@BOTH_ENGINES
 def test_the_files_of_a_new_account_are_there_before_its_row(app: Flask, uploads: Uploads) -> None:
     there: list[set[str]] = []
 
@@ -708,6 +712,7 @@ def consistent(client: FlaskClient, uploads: Uploads) -> TestResponse:
     return response
 
 
+@BOTH_ENGINES
 def test_an_upload_beside_a_new_name_is_not_lost(app: Flask, anna: FlaskClient, uploads: Uploads) -> None:
     other = again(app)
 
@@ -719,6 +724,7 @@ def test_an_upload_beside_a_new_name_is_not_lost(app: Flask, anna: FlaskClient, 
     assert not account["picture"]["is_default"]
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize("first", ["name", "picture"])
 def test_a_default_picture_beside_a_new_name_is_of_the_new_name(
     app: Flask, anna: FlaskClient, uploads: Uploads, first: str
@@ -742,6 +748,7 @@ def test_a_default_picture_beside_a_new_name_is_of_the_new_name(
     assert drawing == zoe.get(f"/profile_pics/{profile(zoe)['image']}").data
 
 
+@BOTH_ENGINES
 def test_an_upload_is_not_lost_while_the_default_picture_follows_a_new_name(
     app: Flask, anna: FlaskClient, uploads: Uploads
 ) -> None:
@@ -757,6 +764,7 @@ def test_an_upload_is_not_lost_while_the_default_picture_follows_a_new_name(
     assert (response.status_code, account) == (200, done[1])
 
 
+@BOTH_ENGINES
 def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_file(
     app: Flask, anna: FlaskClient, uploads: Uploads
 ) -> None:
@@ -768,6 +776,7 @@ def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_file(
     assert consistent(anna, uploads).json["data"] == account
 
 
+@BOTH_ENGINES
 def test_an_upload_beside_the_end_of_the_account_leaves_no_file(
     app: Flask, anna: FlaskClient, uploads: Uploads
 ) -> None:
@@ -780,6 +789,7 @@ def test_an_upload_beside_the_end_of_the_account_leaves_no_file(
     assert (User.select().count(), uploads()) == (0, set())
 
 
+@BOTH_ENGINES
 def test_the_end_of_the_account_beside_an_upload_leaves_no_file(
     app: Flask, anna: FlaskClient, uploads: Uploads
 ) -> None:

@@ -19,8 +19,11 @@ from api.http.concurrency import ConcurrencyLimiter, limiters
 from models import RateLimit
 from models.base import utc_now
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, at_once, bearer, refusal, register
 from .live_server import Server
+
+pytestmark = BOTH_ENGINES
 
 MakeApp = Callable[..., Flask]
 TOO_MANY = (429, "too-many-requests")

@@ -19,6 +19,7 @@ from marshmallow import ValidationError, fields
 from api.routes import ROUTES
 from schemas.fields import StrictInteger
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, browser_form, example, photo, refusal, register
 from .live_server import Server
 
@@ -88,6 +89,7 @@ def test_a_body_that_is_not_json_is_400(client: FlaskClient, body: bytes) -> Non
         assert refusal(answer) == (400, "bad-request")
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize(
     "value", ["1e400", "-1e999", "9" * 5_000, "[" * 1_000 + "]" * 1_000, "[" * 20_000 + "]" * 20_000]
 )
@@ -116,6 +118,7 @@ def test_json_that_is_not_an_object_is_422(client: FlaskClient, body: str) -> No
 # Half surrogate pairs, which JSON can spell but no text can hold
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize("half", [r"\ud800", r"\udfff", r"Anna\ud83d", r"\ude00\ud83d", r"\uD83Dx\uDE00"])
 @pytest.mark.parametrize(
     "value", ['"{}"', '["{}"]', '[1, {{"deep": ["{}"]}}]', '{{"{}": 1}}', '{{"a": {{"b": "{}"}}}}']
@@ -224,7 +227,7 @@ def with_file(file: int, size: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def running(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server, for all of these tests: they store nothing."""
     with Server(tmp_path_factory.mktemp("body") / "server", RATELIMIT_ENABLED="false") as server:
         yield server
@@ -370,6 +373,7 @@ def test_a_query_parameter_that_comes_twice_is_422_and_named(client: FlaskClient
 # NUL bytes
 
 
+@BOTH_ENGINES
 @EVERY_VERB
 def test_a_nul_byte_in_a_text_is_422_and_named(logged_in: FlaskClient, method: str, path: str, schema: Any) -> None:
     texts = [name for name in schema.fields if "password" not in name]
@@ -382,6 +386,7 @@ def test_a_nul_byte_in_a_text_is_422_and_named(logged_in: FlaskClient, method: s
             assert field in answer.json["error"]["fields"]
 
 
+@BOTH_ENGINES
 def test_a_nul_byte_in_a_password_counts_like_any_character(app: Flask) -> None:
     register(app, "Carl", password="swordfish\x00one")
 
@@ -393,6 +398,7 @@ def test_a_nul_byte_in_a_password_counts_like_any_character(app: Flask) -> None:
     assert login("swordfish") == 401
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize("name", ["name", "owner", "breed", "q", "cursor", "sort", "limit", "mine", "user_id"])
 @pytest.mark.parametrize("value", ["\x00", "a\x00b", "1\x00"])
 def test_a_nul_byte_in_a_query_is_422_and_named(client: FlaskClient, name: str, value: str) -> None:
@@ -402,6 +408,7 @@ def test_a_nul_byte_in_a_query_is_422_and_named(client: FlaskClient, name: str, 
     assert set(answer.json["error"]["fields"]) == {name}
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize(
     "path", ["/profile_pics/%00", "/errors/%00", "/user/%00", "/api/v1/dogs/1%00", "/user/login%00"]
 )
@@ -497,6 +504,7 @@ def anything(chance: random.Random, depth: int = 0) -> Any:
     return chance.choice(ODD_TEXTS)
 
 
+@BOTH_ENGINES
 @EVERY_VERB
 def test_any_json_object_gets_an_answer(logged_in: FlaskClient, method: str, path: str, schema: Any) -> None:
     chance = random.Random(f"{method} {path}")
@@ -509,6 +517,7 @@ def test_any_json_object_gets_an_answer(logged_in: FlaskClient, method: str, pat
         assert answer.status_code < 300 or refusal(answer)[0] in {401, 403, 404, 409, 422}, body
 
 
+@BOTH_ENGINES
 @EVERY_VERB
 def test_any_form_gets_an_answer(logged_in: FlaskClient, method: str, path: str, schema: Any) -> None:
     chance = random.Random(f"{method} {path}")
@@ -525,6 +534,7 @@ def test_any_form_gets_an_answer(logged_in: FlaskClient, method: str, path: str,
             assert answer.status_code < 300 or refusal(answer)[0] in {401, 403, 404, 409, 422}, content
 
 
+@BOTH_ENGINES
 def test_any_query_gets_an_answer(logged_in: FlaskClient) -> None:
     chance = random.Random(0)
     names = ["limit", "cursor", "sort", "name", "owner", "breed", "q", "mine", "user_id"]
@@ -536,6 +546,7 @@ def test_any_query_gets_an_answer(logged_in: FlaskClient) -> None:
         assert answer.status_code == 200 or refusal(answer) == (422, "validation"), query
 
 
+@BOTH_ENGINES
 @pytest.mark.parametrize(
     "query", ["%ff=%fe", "q=%ff", "%00", "&&=&", "q=%", "limit=%zz", "q=%ed%a0%80", "=1", "q" * 5000]
 )

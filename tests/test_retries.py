@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 
 from models import Dog, Session, User, database
 
+from .engines import POSTGRESQL_ONLY
 from .factories import PASSWORD, add_dog, at_once, photo, refusal, register
 
-pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True, scope="session")
+pytestmark = POSTGRESQL_ONLY
 
 State = dict[str, Any]
 Deed = Callable[[FlaskClient, str], Any]

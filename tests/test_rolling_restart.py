@@ -25,7 +25,7 @@ from .live_server import ROOT, Server
 from .nginx import NEEDS_NGINX, Nginx
 from .postgres import Databases
 
-pytestmark = NEEDS_NGINX
+pytestmark = [NEEDS_NGINX, pytest.mark.system]
 
 
 @pytest.fixture

@@ -13,8 +13,11 @@ import orjson
 import pytest
 import requests
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD
 from .live_server import ROOT, Server
+
+pytestmark = BOTH_ENGINES
 
 Json = dict[str, Any]
 BOB = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}

@@ -23,16 +23,17 @@ from models.copy_database import open_database
 from models.dog import with_folded_columns
 from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_STEPS, SHORT_SCAN_ROWS, has_index
 
+from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, register
 from .live_server import ROOT, Server
 from .postgres import Cluster, Databases, has_trigrams, installed
 from .test_pagination import SORTS, cost_of, place_of, statements_on_dogs, walk
 from .transfer_fixtures import run
 
+pytestmark = BOTH_ENGINES
+
 DOGS = "/api/v1/dogs"
 FIELDS = ("name", "owner", "breed")
-ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
 # What the texts are made of: signs that an engine or its index may take for something else, letters with several
 # spellings, and some that are no letters.
@@ -166,7 +167,7 @@ def test_finds_what_has_just_been_written(anna: FlaskClient) -> None:
     assert [found(anna, q) for q in ("aldem", "spitz")] == [[], []]
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_dogs_leave_the_index_with_their_user(anna: FlaskClient, bob: FlaskClient) -> None:
     add_dog(anna, name="Waldemar")
     kept = add_dog(bob, name="Waldemar")
@@ -176,7 +177,7 @@ def test_dogs_leave_the_index_with_their_user(anna: FlaskClient, bob: FlaskClien
     assert indexed("ald") == [kept["id"]]
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_a_change_of_case_or_of_nothing_does_not_touch_the_index(anna: FlaskClient) -> None:
     def parts() -> list[Any]:
         return database.execute_sql(f"SELECT * FROM {INDEX}_data ORDER BY id").fetchall()
@@ -311,7 +312,7 @@ def is_by_the_index(steps: list[dict[str, Any]]) -> bool:
     return {step.get("Index Name") for step in steps if step["Node Type"] == "Bitmap Index Scan"} == {INDEX}
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 @pytest.mark.parametrize("query", ["sort=id", "sort=breed", "sort=name&breed=zxoloitz"])
 @pytest.mark.parametrize("q", ["xyloph", "xyz"])
@@ -322,7 +323,7 @@ def test_postgresql_finds_what_is_rare_by_the_index(app: Flask, many: FlaskClien
     assert sum(step["Actual Rows"] for step in steps if step["Node Type"] == "Bitmap Heap Scan") < 10
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 @pytest.mark.parametrize("sort", ["id", "breed"])
 def test_postgresql_looks_near_and_then_at_all_that_match(app: Flask, many: FlaskClient, sort: str) -> None:
@@ -334,7 +335,7 @@ def test_postgresql_looks_near_and_then_at_all_that_match(app: Flask, many: Flas
     assert {step["Node Type"] for step in all_that_match} <= {"Seq Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 def test_postgresql_goes_further_for_what_is_very_common(app: Flask, anna: FlaskClient) -> None:
     database.execute_sql(
@@ -352,7 +353,7 @@ def test_postgresql_goes_further_for_what_is_very_common(app: Flask, anna: Flask
     assert found(anna, "zxoloi", 20) == [*range(2 * SHORT_SCAN_ROWS + 1, 2 * SHORT_SCAN_ROWS + 21)]
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 def test_postgresql_plans_a_search_for_its_values_however_often_it_is_run(app: Flask, many: FlaskClient) -> None:
     def prepared() -> set[str]:
@@ -368,7 +369,7 @@ def test_postgresql_plans_a_search_for_its_values_however_often_it_is_run(app: F
         assert any('"dogs"' in text for text in prepared())
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 @pytest.mark.parametrize("query", ["q=karenina", "q=karenina&sort=-name", "q=zxolo&sort=-breed"])
 def test_postgresql_finds_what_is_common_near(app: Flask, many: FlaskClient, query: str) -> None:
@@ -377,7 +378,7 @@ def test_postgresql_finds_what_is_common_near(app: Flask, many: FlaskClient, que
     assert step["Actual Rows"] < 200
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 @pytest.mark.usefixtures("engine_has_index")
 def test_postgresql_does_not_ask_the_index_where_it_has_looked_at_all(app: Flask, many: FlaskClient) -> None:
     breed = Dog.get_by_id(1).breed
@@ -387,7 +388,7 @@ def test_postgresql_does_not_ask_the_index_where_it_has_looked_at_all(app: Flask
     assert [step["Actual Loops"] for step in far].count(0) == len(far) - 1  # but for the look how long the list is
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_sqlite_takes_no_step_for_each_dog(app: Flask, many: FlaskClient) -> None:
     for query in ("q=xyloph", "q=xyz", "q=zxoloitz", "q=karenina", "q=xyz&user_id=1", "q=zxoloitz&user_id=1"):
         statement, values = statements_on_dogs(app, many, query, limit=20)[-1]
@@ -397,7 +398,7 @@ def test_sqlite_takes_no_step_for_each_dog(app: Flask, many: FlaskClient) -> Non
         assert second.startswith("SEARCH t1 USING INTEGER PRIMARY KEY")
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_sqlite_asks_for_all_trigrams_since_few_dogs_may_have_one_of_them(app: Flask, many: FlaskClient) -> None:
     for sort in ("id", "name"):  # kar and zxo are common, and often together; all those would be thousands of steps
         assert cost_of(app, many, f"q=karzxo&sort={sort}") < 10 * cost_of(app, many, f"q=xyz&sort={sort}")
@@ -417,7 +418,7 @@ def searched_without_index(app: Flask) -> None:
     assert not has_index()
 
 
-@ON_SQLITE
+@SQLITE_ONLY
 def test_a_sqlite_without_trigrams_searches_without_index(
     make_app: Callable[..., Flask], new_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -435,7 +436,7 @@ def test_a_sqlite_without_trigrams_searches_without_index(
     assert migrations.runner(database.obj).down()
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_a_postgresql_that_does_not_have_trigrams_searches_without_index(make_app: Callable[..., Flask]) -> None:
     programs, _ = installed(trigrams=False)
     if has_trigrams(programs):
@@ -448,7 +449,7 @@ def test_a_postgresql_that_does_not_have_trigrams_searches_without_index(make_ap
         assert migrations.runner(database.obj).down()
 
 
-@ON_POSTGRESQL
+@POSTGRESQL_ONLY
 def test_a_postgresql_that_may_not_add_trigrams_searches_without_index_until_it_has_one(
     make_app: Callable[..., Flask], new_database: Callable[..., str], databases: Databases
 ) -> None:

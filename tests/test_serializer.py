@@ -19,6 +19,7 @@ from models import Dog, User
 from models.base import select_by_id
 from schemas import DogSchema, PrivateUserSchema, PublicUserSchema, SchemaContext, compile_dump
 
+from .engines import BOTH_ENGINES
 from .factories import add_dog
 
 SCHEMAS = [each for each in vars(schemas).values() if isinstance(each, type) and issubclass(each, Schema)]
@@ -123,6 +124,7 @@ def test_one_function_sends_the_same_for_rows_of_all_kinds_in_any_order(schema: 
             assert outcome(dump, row) == outcome(schema.dump, row)
 
 
+@BOTH_ENGINES
 def test_rows_of_the_database_send_the_same_by_both_ways(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna)
     (dog,), (user,) = Dog.select(), User.select()

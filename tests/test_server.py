@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, PHOTOS
 from .live_server import ROOT, Server
 
@@ -47,6 +48,7 @@ def health_of(server: Server) -> str:
         return ""
 
 
+@BOTH_ENGINES
 def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(
     make_server: Callable[..., Server],
 ) -> None:
@@ -73,6 +75,7 @@ def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(
         assert lost["error"]["fields"] == {"username": ["A user with that name already exists"]}
 
 
+@BOTH_ENGINES
 def test_of_ten_registrations_of_one_address_one_wins(server: Server) -> None:
     url = f"{server.url}/user/register"
     answers = at_once(
@@ -91,6 +94,7 @@ def test_ctrl_c_in_a_terminal_stops_it_without_a_wait_for_the_grace(make_server:
             assert server.process.wait(timeout=8) == 0
 
 
+@BOTH_ENGINES
 def test_a_killed_server_has_all_that_it_had_answered(server: Server) -> None:
     client = requests.Session()
     assert client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60).status_code == 201
@@ -144,6 +148,7 @@ def test_a_request_in_flight_is_answered_when_the_server_is_told_to_stop(server:
     assert server.process.wait(timeout=30) == 0
 
 
+@BOTH_ENGINES
 def test_a_session_made_in_one_process_is_known_and_ended_in_all(server: Server) -> None:
     client = requests.Session()
     client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
@@ -158,6 +163,7 @@ def test_a_session_made_in_one_process_is_known_and_ended_in_all(server: Server)
     assert {profile() for _ in range(20)} == {401}
 
 
+@BOTH_ENGINES
 def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
     requests.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
     wrong = {**LOGIN, "password": "not this one"}
@@ -169,6 +175,7 @@ def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
     assert 0 < int(right.headers["Retry-After"]) <= 300
 
 
+@BOTH_ENGINES
 def test_two_first_starts_at_once_both_serve(make_server: Callable[..., Server]) -> None:
     one = make_server()
     other = make_server(DATABASE_URL=one.settings["DATABASE_URL"])
@@ -178,6 +185,7 @@ def test_two_first_starts_at_once_both_serve(make_server: Callable[..., Server])
     assert requests.post(f"{other.url}/user/login", json=LOGIN, timeout=60).status_code == 200
 
 
+@pytest.mark.system
 def test_a_bad_setting_stops_the_start_with_one_line() -> None:
     ended = subprocess.run(
         [sys.executable, "run.py"],
@@ -212,6 +220,7 @@ def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server, tmp_
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
 def test_dev_refuses_to_serve_other_machines(tmp_path: Path, host: str) -> None:
     refused = Server(tmp_path / "dev", HOST=host)
@@ -220,6 +229,7 @@ def test_dev_refuses_to_serve_other_machines(tmp_path: Path, host: str) -> None:
         refused.start("--dev")
 
 
+@pytest.mark.system
 def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
     project = tmp_path / "project"
     for part in ("api", "models", "schemas"):
@@ -240,6 +250,7 @@ def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
         server.kill()
 
 
+@pytest.mark.system
 def test_a_host_that_can_not_be_one_stops_the_start_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"HOST and PORT: can't listen on a\.\.b:\d+ \(no such host\)"):
         Server(tmp_path / "server", HOST="a..b").start()

@@ -17,7 +17,10 @@ from werkzeug.test import TestResponse
 
 from models import Session, User
 
+from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, meanwhile, photo, register, sqlite_file, traced
+
+pytestmark = BOTH_ENGINES
 
 ANNA = {"username": "Anna", "password": PASSWORD}
 NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "battery staple"}
@@ -152,7 +155,7 @@ def test_only_the_hash_of_the_key_is_stored(app: Flask, anna: FlaskClient) -> No
     assert bytes(Session.get().key_hash) == hashlib.sha256(key.encode()).digest()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@SQLITE_ONLY
 def test_no_file_of_the_database_holds_the_key(app: Flask, settings: dict[str, Any], anna: FlaskClient) -> None:
     key = payload_of(app, anna)["_user_id"]
     stored = Session.get().key_hash

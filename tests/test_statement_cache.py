@@ -20,8 +20,11 @@ from models.casefold import casefold_nfc
 from models.db.statements import Statement
 from models.session import hash_key, select_active_session
 
+from .engines import BOTH_ENGINES
 from .factories import add_dog, at_once, register, traced
 from .transfer_fixtures import TEXTS
+
+pytestmark = BOTH_ENGINES
 
 DOGS = "/api/v1/dogs"
 
@@ -34,7 +37,7 @@ def anna_row(app: Flask, anna: FlaskClient) -> User:
 
 @pytest.fixture
 def other_engine(
-    engine: str, app: Flask, request: pytest.FixtureRequest, tmp_path: Path
+    engine: str, app: Flask, postgresql: None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[[], peewee.Database]]:
     """Points the models at a database of the other engine, which is up to date and empty."""
     databases = request.getfixturevalue("databases") if engine == "sqlite" else None

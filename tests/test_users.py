@@ -15,7 +15,10 @@ from werkzeug.test import TestResponse
 
 from models import Dog, Session, User
 
+from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, at_once, browser_form, meanwhile, photo, register
+
+pytestmark = BOTH_ENGINES
 
 CARL = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
 NAME_TAKEN = "A user with that name already exists"

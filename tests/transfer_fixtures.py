@@ -38,7 +38,7 @@ def refused(result: Result) -> str:
     return line
 
 
-@pytest.fixture(params=["the same engine", "the other engine"])
+@pytest.fixture(params=["the same engine", pytest.param("the other engine", marks=pytest.mark.postgresql)])
 def target(
     request: pytest.FixtureRequest, engine: str, new_database: Callable[..., str], tmp_path: Path
 ) -> Iterator[str]:
