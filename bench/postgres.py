@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.postgres import UNPRIVILEGED, Cluster, exists, installed, runs
+from tests.postgres import UNPRIVILEGED, Cluster, can_run, find_postgres, user_exists
 
 # Where Debian and Ubuntu have PostgreSQL, with its extensions.
 PROGRAMS, SHARED = Path("/usr/lib/postgresql"), Path("/usr/share/postgresql")
@@ -14,9 +14,9 @@ def programs() -> Path:
     """The folder of PostgreSQL's programs: the newest that has trigrams, which the tests' own has not."""
     for folder in sorted(PROGRAMS.glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True):
         has_trigrams = (SHARED / folder.parent.name / "extension" / "pg_trgm.control").exists()
-        if has_trigrams and any(runs(folder / "initdb", user) for user in UNPRIVILEGED if exists(user)):
+        if has_trigrams and any(can_run(folder / "initdb", user) for user in UNPRIVILEGED if user_exists(user)):
             return folder
-    return installed()[0]
+    return find_postgres()[0]
 
 
 class Postgres(Cluster):

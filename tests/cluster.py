@@ -24,13 +24,13 @@ from .postgres import Cluster
 from .s3 import S3
 
 
-class Machines:
+class TwoNodeCluster:
     """Two servers, each with a home of its own. Both start on entry, at the same moment, and are killed on exit."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.one, self.other = self.both = [Server(folder / name, **settings) for name in ("one", "other")]
 
-    def __enter__(self) -> Machines:
+    def __enter__(self) -> TwoNodeCluster:
         try:
             with ThreadPoolExecutor(2) as threads:
                 list(threads.map(Server.start, self.both))
@@ -44,7 +44,7 @@ class Machines:
             server.kill()
 
 
-def fields_of(username: str) -> dict[str, str]:
+def registration_fields(username: str) -> dict[str, str]:
     """What this user registers with."""
     return {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD}
 
@@ -54,7 +54,7 @@ def call(server: Server, method: str, path: str, **content: Any) -> requests.Res
     return requests.request(method, server.url + path, timeout=60, **content)
 
 
-def photo_of(name: str = "grace_hopper.jpg") -> dict[str, Any]:
+def photo_file(name: str = "grace_hopper.jpg") -> dict[str, Any]:
     """A photo, as a form sends it."""
     return {"file": (name, (PHOTOS / name).read_bytes())}
 
@@ -62,68 +62,68 @@ def photo_of(name: str = "grace_hopper.jpg") -> dict[str, Any]:
 # --- The demonstration ---
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line at once."""
     print(line, flush=True)
 
 
-def show(deed: str, answer: requests.Response, status: int) -> requests.Response:
+def print_step(deed: str, answer: requests.Response, status: int) -> requests.Response:
     """Say what was done and what came of it. Raises `SystemExit` where it should have been another status."""
-    say(f"  {deed}: {answer.status_code}")
+    print_line(f"  {deed}: {answer.status_code}")
     if answer.status_code != status:
         raise SystemExit(f"It should have been {status}. The answer is: {answer.text}")
     return answer
 
 
-def demonstrate(machines: Machines, nginx: Nginx) -> None:
+def demonstrate(machines: TwoNodeCluster, nginx: Nginx) -> None:
     """Show that what is done on one server holds on the other, at once. Raises `SystemExit` where it does not."""
     one, other = machines.one, machines.other
-    say("What is done on one server holds on the other, at once:")
-    anna = call(one, "POST", "/user/register", data=fields_of("Anna"), files=photo_of())
-    show("Anna registers on one, with a photo", anna, 201)
+    print_line("What is done on one server holds on the other, at once:")
+    anna = call(one, "POST", "/user/register", data=registration_fields("Anna"), files=photo_file())
+    print_step("Anna registers on one, with a photo", anna, 201)
     # The cookie is for https alone, so it is carried over by hand to servers that are called past nginx.
     cookies = anna.cookies.get_dict()
-    show("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 200)
+    print_step("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 200)
     picture = f"/profile_pics/{anna.json()['data']['image']}"
     here, there = (
-        show(f"Her picture on {name}", call(server, "GET", picture), 200) for name, server in named(machines)
+        print_step(f"Her picture on {name}", call(server, "GET", picture), 200) for name, server in named(machines)
     )
     if here.content != there.content or here.headers["ETag"] != there.headers["ETag"]:
         raise SystemExit("The two pictures differ.")
 
     dog = call(other, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}, cookies=cookies)
-    path = f"/api/v1/dogs/{show('She adds a dog on the other', dog, 201).json()['data']['id']}"
-    seen = {"If-Match": show("It is there on one", call(one, "GET", path), 200).headers["ETag"]}
+    path = f"/api/v1/dogs/{print_step('She adds a dog on the other', dog, 201).json()['data']['id']}"
+    seen = {"If-Match": print_step("It is there on one", call(one, "GET", path), 200).headers["ETag"]}
     for deed, server, name, status in (
         ("She changes it on one", one, "Max", 200),
         ("A change on the other that knows of no such change", other, "Rex", 412),
     ):
-        show(deed, call(server, "PATCH", path, json={"name": name}, headers=seen, cookies=cookies), status)
+        print_step(deed, call(server, "PATCH", path, json={"name": name}, headers=seen, cookies=cookies), status)
 
-    show("She logs out on one", call(one, "POST", "/user/logout", cookies=cookies), 200)
-    show("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 401)
+    print_step("She logs out on one", call(one, "POST", "/user/logout", cookies=cookies), 200)
+    print_step("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 401)
     wrong = {"username": "Anna", "password": "not this one"}
     for number in range(10):
         answer = call(machines.both[number % 2], "POST", "/user/login", json=wrong)
         if answer.status_code != 401:
             raise SystemExit(f"A wrong password should have been 401. The answer is: {answer.text}")
-    say("  Ten wrong passwords, five on each: 401")
+    print_line("  Ten wrong passwords, five on each: 401")
     for name, server in named(machines):
-        show(f"One more on {name}", call(server, "POST", "/user/login", json=wrong), 429)
+        print_step(f"One more on {name}", call(server, "POST", "/user/login", json=wrong), 429)
 
-    say("Through nginx, which calls the servers in turns:")
-    bob = show("Bob registers", nginx.call("POST", "/user/register", json=fields_of("Bob")), 201)
+    print_line("Through nginx, which calls the servers in turns:")
+    bob = print_step("Bob registers", nginx.call("POST", "/user/register", json=registration_fields("Bob")), 201)
     for _ in machines.both:
-        show("His profile", nginx.call("GET", "/user/profile", cookies=bob.cookies.get_dict()), 200)
+        print_step("His profile", nginx.call("GET", "/user/profile", cookies=bob.cookies.get_dict()), 200)
 
 
-def named(machines: Machines) -> Iterator[tuple[str, Server]]:
+def named(machines: TwoNodeCluster) -> Iterator[tuple[str, Server]]:
     """The servers, with the names that the demonstration has for them."""
     return zip(("one", "the other"), machines.both, strict=True)
 
 
 @contextmanager
-def picture_of_production() -> Iterator[tuple[Machines, Nginx]]:
+def picture_of_production() -> Iterator[tuple[TwoNodeCluster, Nginx]]:
     """Two servers on one PostgreSQL and one store, behind nginx. All of it goes at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-machines-")))
@@ -131,17 +131,17 @@ def picture_of_production() -> Iterator[tuple[Machines, Nginx]]:
         s3 = stack.enter_context(S3(folder))
         bucket = s3.make_bucket("kennel")
         store = {"UPLOADS_URL": bucket.url, **s3.environment}
-        machines = Machines(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"), **store)
+        machines = TwoNodeCluster(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"), **store)
         nginx = Nginx(*machines.both)
         for server in machines.both:
             server.settings |= {"PUBLIC_URL": nginx.url, "CORS_ORIGINS": nginx.url}
         stack.enter_context(machines)
         stack.enter_context(nginx)
-        say(f"PostgreSQL  {postgres.url('postgres')}")
-        say(f"Pictures    {bucket.url} on {s3.url}")
+        print_line(f"PostgreSQL  {postgres.url('postgres')}")
+        print_line(f"Pictures    {bucket.url} on {s3.url}")
         for name, server in named(machines):
-            say(f"Server      {server.url} ({name})")
-        say(f"nginx       {nginx.url} (its certificate is its own, so a browser warns)\n")
+            print_line(f"Server      {server.url} ({name})")
+        print_line(f"nginx       {nginx.url} (its certificate is its own, so a browser warns)\n")
         yield machines, nginx
 
 
@@ -158,9 +158,9 @@ def main() -> None:
     with picture_of_production() as (machines, nginx):
         demonstrate(machines, nginx)
         if not check:
-            say("\nTry them. Stop them with Ctrl-C.")
+            print_line("\nTry them. Stop them with Ctrl-C.")
             signal.sigwait([signal.SIGINT])
-            say("")
+            print_line("")
 
 
 if __name__ == "__main__":

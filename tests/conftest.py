@@ -20,7 +20,7 @@ from models import close_connections, connect, database, migrations
 from .engines import parametrize_engine
 from .factories import register, sqlite_file
 from .live_server import Server
-from .openapi_conformance import DescribedClient, Description
+from .openapi_conformance import CheckedClient, OpenApiChecker
 
 # The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis, of S3 and of moves.
 pytest_plugins = [
@@ -98,13 +98,13 @@ def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="session")
-def description() -> Description:
+def description() -> OpenApiChecker:
     """What the OpenAPI document says of the answers, to check each one that a test gets."""
-    return Description(document(create_app({"SECRET_KEY": "a key for the tests, which is no secret"})))
+    return OpenApiChecker(document(create_app({"SECRET_KEY": "a key for the tests, which is no secret"})))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def described_servers(description: Description) -> Iterator[None]:
+def described_servers(description: OpenApiChecker) -> Iterator[None]:
     """Check the answers of real servers too, which the tests call by `requests`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(requests.Session, "send", description.checked(requests.Session.send))
@@ -124,13 +124,13 @@ def settings(tmp_path: Path, golden: str, new_database: Callable[..., str]) -> d
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any], description: Description) -> Iterator[Callable[..., Flask]]:
+def make_app(settings: dict[str, Any], description: OpenApiChecker) -> Iterator[Callable[..., Flask]]:
     """Makes the application with these settings on top. The last one made is the one the models speak to."""
     made: list[Flask] = []
 
     def make(**overrides: Any) -> Flask:
         made.append(create_app({**settings, **overrides}))
-        made[-1].test_client_class = partial(DescribedClient, description)
+        made[-1].test_client_class = partial(CheckedClient, description)
         return made[-1]
 
     yield make

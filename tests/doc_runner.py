@@ -87,7 +87,7 @@ def blocks_of(document: Path) -> list[Block]:
     return blocks
 
 
-def steady(text: str) -> str:
+def normalize_volatile(text: str) -> str:
     """A text without what differs from one run to the next."""
     for pattern, name in VOLATILE:
         text = re.sub(pattern, name, text)
@@ -107,7 +107,7 @@ def copy_project(to: Path) -> Path:
     return to
 
 
-class AnyPage(BaseHTTPRequestHandler):
+class EmptyPageHandler(BaseHTTPRequestHandler):
     """Answers every path with the same empty page."""
 
     def do_GET(self) -> None:
@@ -122,9 +122,9 @@ class AnyPage(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_site() -> Iterator[int]:
+def serve_empty_pages() -> Iterator[int]:
     """A web site on this machine, for as long as the block lasts. Gives its port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), AnyPage) as site:
+    with ThreadingHTTPServer(("127.0.0.1", 0), EmptyPageHandler) as site:
         threading.Thread(target=site.serve_forever).start()
         try:
             yield site.server_port
@@ -132,7 +132,7 @@ def web_site() -> Iterator[int]:
             site.shutdown()
 
 
-class Reader:
+class DocRunner:
     """Somebody who does what a document says, in a copy of the project and in a browser."""
 
     def __init__(self, project: Path, page: Page, site_port: int) -> None:
@@ -166,11 +166,11 @@ class Reader:
 
     def here(self, text: str) -> str:
         """A text of the document with the places that it has here."""
-        return replaced(text, self.places)
+        return replace_words(text, self.places)
 
     def there(self, text: str) -> str:
         """A text from here with the places that it has in the document."""
-        return replaced(text, {here: there for there, here in self.places.items()})
+        return replace_words(text, {here: there for there, here in self.places.items()})
 
     def read(self, *blocks: Block) -> None:
         """Do what these blocks say, in their order."""
@@ -229,9 +229,9 @@ class Reader:
         output = self.there(ran.stdout)
         assert ran.returncode == (4 if is_failure(block) else 0), f"{block.text}{output}{ran.stderr}"
         if block.answer_kind == "json":
-            assert json.loads(steady(output)) == json.loads(steady(block.answer)), block.text
+            assert json.loads(normalize_volatile(output)) == json.loads(normalize_volatile(block.answer)), block.text
         elif block.answer:
-            assert steady(output) == steady(block.answer), block.text
+            assert normalize_volatile(output) == normalize_volatile(block.answer), block.text
 
     def paste(self, block: Block) -> None:
         """Paste a script into the console of its page. An answer is the value of its last line."""
@@ -246,7 +246,7 @@ class Reader:
         assert "exceptionDetails" not in done, f"{block.text}{done['exceptionDetails']['exception']['description']}"
         if block.answer:
             output = self.there(json.dumps(done["result"].get("value")))
-            assert json.loads(steady(output)) == json.loads(steady(block.answer)), block.text
+            assert json.loads(normalize_volatile(output)) == json.loads(normalize_volatile(block.answer)), block.text
 
     def page_on(self, address: str) -> Page:
         """The page on this address of the document, opened when it is needed first."""
@@ -273,12 +273,12 @@ class Reader:
             return
         if block.kind == "diff":
             for hunk in re.split(r"^@@\n", block.text, flags=re.MULTILINE):
-                path.write_text(changed(path.read_text(), hunk))
+                path.write_text(apply_hunk(path.read_text(), hunk))
         else:
             path.write_text(self.here(block.text))
 
 
-def replaced(text: str, words: dict[str, str]) -> str:
+def replace_words(text: str, words: dict[str, str]) -> str:
     """A text with these words replaced."""
     for word, other in words.items():
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", other, text)
@@ -290,7 +290,7 @@ def is_failure(block: Block) -> bool:
     return block.answer_kind == "json" and re.search(r'"(code|status)": [45]\d\d', block.answer) is not None
 
 
-def changed(text: str, hunk: str) -> str:
+def apply_hunk(text: str, hunk: str) -> str:
     """A text with its one place changed that the lines of a hunk without a plus stand for."""
     lines = [(line[:1], f"{line[1:]}\n") for line in hunk.splitlines()]
     before = "".join(line for sign, line in lines if sign != "+")
@@ -300,9 +300,9 @@ def changed(text: str, hunk: str) -> str:
 
 
 @pytest.fixture
-def reader(system: None, tmp_path: Path, page: Page) -> Iterator[Reader]:
+def reader(system: None, tmp_path: Path, page: Page) -> Iterator[DocRunner]:
     """Somebody with a fresh copy of the project, and a browser."""
-    with web_site() as port:
-        reader = Reader(copy_project(tmp_path / "kennel"), page, port)
+    with serve_empty_pages() as port:
+        reader = DocRunner(copy_project(tmp_path / "kennel"), page, port)
         yield reader
         reader.stop()

@@ -44,14 +44,14 @@ def photo(name: str = "grace_hopper.jpg") -> tuple[io.BytesIO, str]:
     return io.BytesIO((PHOTOS / name).read_bytes()), name
 
 
-def drawn(size: tuple[int, int] = (300, 400), kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
+def make_image(size: tuple[int, int] = (300, 400), kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
     """A small picture in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.new(mode, size, 200 if mode == "L" else None).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def browser_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
+def multipart_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
     """A multipart form, written byte for byte as browsers do, as keywords for a test client.
 
     A part is its name, its file's name (None for a text, "" for a file input that was left empty) and its content.
@@ -63,7 +63,7 @@ def browser_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
     return {"data": body + b"--limit--\r\n", "content_type": "multipart/form-data; boundary=limit"}
 
 
-def at_once(app: Flask, *deeds: Callable[[], Any]) -> list[Any]:
+def run_concurrently(app: Flask, *deeds: Callable[[], Any]) -> list[Any]:
     """What the deeds return, each done in a thread of its own, all let go at the same moment."""
     gate = threading.Barrier(len(deeds))
 
@@ -84,7 +84,7 @@ def sqlite_file(url: str) -> Path:
 
 
 @contextmanager
-def traced(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
+def trace_sql(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
     """Hands each SQL statement that this thread sends within the block to `see`, just before it is run."""
     database = app.extensions["database"]
     thread = threading.get_ident()
@@ -124,7 +124,7 @@ class TracedCursor:
 
 
 @contextmanager
-def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
+def interleave(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
     """Does the deeds between look and write: one just before each transaction of the block. Lists what they return."""
     database = app.extensions["database"]
     thread = threading.get_ident()
@@ -134,7 +134,7 @@ def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
 
     def interrupted(*args: Any) -> None:
         if threading.get_ident() == thread and waiting:
-            done.extend(at_once(app, waiting.pop(0)))
+            done.extend(run_concurrently(app, waiting.pop(0)))
         begin(*args)
 
     database.begin = interrupted
@@ -145,13 +145,13 @@ def meanwhile(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
     assert len(done) == len(deeds), "a deed failed, or the block began too few transactions"
 
 
-def example(path: str) -> str:
+def example_path(path: str) -> str:
     """A path of this route, of things that need not exist."""
     path = re.sub(r"<id:\w+>", "1", path)
     return path.replace("<image>", "x.webp").replace("<slug>", "conflict")
 
 
-def refusal(response: Any) -> tuple[int, str]:
+def api_error(response: Any) -> tuple[int, str]:
     """Status and kind of a failure, once the whole envelope around it is in order."""
     body = response.json() if callable(response.json) else response.json
     assert set(body) == {"data", "status", "error"}
@@ -168,14 +168,14 @@ def refusal(response: Any) -> tuple[int, str]:
     return response.status_code, slug
 
 
-def bearer(username: str) -> dict[str, str]:
+def bearer_headers(username: str) -> dict[str, str]:
     """The header that speaks for this user by the token of a new session."""
     user = User.find_by_login(username)
     assert user
     return {"Authorization": f"Bearer {Session.start(user).key}"}
 
 
-def log_lines() -> io.StringIO:
+def capture_log() -> io.StringIO:
     """What the log of the newest application writes from now on."""
     stream = io.StringIO()
     handler = logging.getLogger("kennel").handlers[0]
@@ -185,7 +185,7 @@ def log_lines() -> io.StringIO:
 
 
 @contextmanager
-def no_room(slots: ConcurrencyLimiter) -> Iterator[int]:
+def saturate(slots: ConcurrencyLimiter) -> Iterator[int]:
     """For the block no heavy work is taken, not even into the queue. Gives how much there was room for."""
     with ExitStack() as stack:
         room = 0

@@ -18,20 +18,20 @@ from api.http.responses import JSON, PROBLEM
 Json = dict[str, Any]
 
 
-class Answer(NamedTuple):
+class ResponseCheck(NamedTuple):
     """What the document says of an answer: the headers that it always has, and what checks its body, by its type."""
 
     headers: set[str]
     bodies: dict[str, Draft202012Validator]
 
 
-class Description:
+class OpenApiChecker:
     """An OpenAPI document, compiled."""
 
     def __init__(self, document: Json) -> None:
         self.components = document["components"]
         # What has no place in the document, a wrong path or method, is a failure of the same shape as all.
-        self.failure = Answer(
+        self.failure = ResponseCheck(
             set(),
             {kind: self.validator({"$ref": f"#/components/schemas/{name}"})
              for kind, name in ((JSON, "Failure"), (PROBLEM, "Problem"))},
@@ -44,15 +44,15 @@ class Description:
             for path, operations in document["paths"].items()
         ]
 
-    def answers(self, responses: Json) -> dict[int, Answer]:
+    def answers(self, responses: Json) -> dict[int, ResponseCheck]:
         """The answers of an operation, by status."""
         named = self.components["responses"]
         whole = {int(status): named[status] if "$ref" in found else found for status, found in responses.items()}
         return {status: self.answer(response) for status, response in whole.items()}
 
-    def answer(self, response: Json) -> Answer:
+    def answer(self, response: Json) -> ResponseCheck:
         """One answer."""
-        return Answer(
+        return ResponseCheck(
             {name for name in response["headers"] if self.components["headers"][name]["required"]},
             {kind: self.validator(media["schema"]) for kind, media in response.get("content", {}).items()},
         )
@@ -93,10 +93,10 @@ class Description:
         return checked
 
 
-class DescribedClient(FlaskClient):
+class CheckedClient(FlaskClient):
     """A test client that fails where an answer is not as the document says."""
 
-    def __init__(self, description: Description, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, description: OpenApiChecker, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.description = description
 

@@ -25,7 +25,7 @@ from .live_server import free_port
 # PostgreSQL refuses to run as root. Root runs it as one of these, the first that there is.
 UNPRIVILEGED = ("postgres", "nobody")
 # For tests that end with their server: nothing has to survive a power cut.
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class Cluster:
@@ -41,7 +41,7 @@ class Cluster:
         self.parameters = {"max_connections": "300", "port": str(self.port), **parameters}
 
     def __enter__(self) -> Cluster:
-        programs, self.user = installed(self.trigrams)
+        programs, self.user = find_postgres(self.trigrams)
         self.programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir=self.home))  # a socket's path must be short
         if self.user:
@@ -91,15 +91,15 @@ class Cluster:
 
 
 @cache
-def installed(trigrams: bool = True) -> tuple[Path, str | None]:
+def find_postgres(trigrams: bool = True) -> tuple[Path, str | None]:
     """The folder of PostgreSQL's programs, and the user to run them as: of the Python package, else of this machine.
 
     Those come first that have `pg_trgm`, as a server in production has, or that have it not.
     """
-    users = [user for user in UNPRIVILEGED if exists(user)] if os.geteuid() == 0 else [None]
+    users = [user for user in UNPRIVILEGED if user_exists(user)] if os.geteuid() == 0 else [None]
     for folder in sorted(program_folders(), key=lambda folder: has_trigrams(folder) != trigrams):
         for user in users:
-            if runs(folder / "initdb", user):
+            if can_run(folder / "initdb", user):
                 return folder, user
     raise RuntimeError("The tests need a PostgreSQL server. Install one, or set TEST_DATABASE_URL to one that is there")
 
@@ -120,12 +120,12 @@ def has_trigrams(programs: Path) -> bool:
     return any((programs.parent / "lib").rglob("pg_trgm.*"))
 
 
-def exists(user: str) -> bool:
+def user_exists(user: str) -> bool:
     """Whether this machine has such a user."""
     return subprocess.run(["id", user], check=False, capture_output=True).returncode == 0
 
 
-def runs(program: Path, user: str | None) -> bool:
+def can_run(program: Path, user: str | None) -> bool:
     """Whether this user can run this program, which may lie in a folder that is closed to it."""
     try:
         return not subprocess.run(
@@ -135,7 +135,7 @@ def runs(program: Path, user: str | None) -> bool:
         return False
 
 
-def memory() -> str:
+def memory_folder() -> str:
     """A folder that is kept in memory, where there is one with room: a database is made five times as fast there."""
     folder = "/dev/shm"
     has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 1 << 30
@@ -184,7 +184,7 @@ def databases(postgresql: None) -> Iterator[Databases]:
     with ExitStack() as stack:
         url = os.environ.get("TEST_DATABASE_URL")
         if not url:
-            url = stack.enter_context(Cluster(memory(), **CARELESS)).url("postgres")
+            url = stack.enter_context(Cluster(memory_folder(), **UNSAFE_SETTINGS)).url("postgres")
         yield stack.enter_context(Databases(url))
 
 

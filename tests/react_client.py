@@ -111,7 +111,7 @@ def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) ->
     if photo:
         page.locator("input[type=file]").set_input_files(photo)
     page.get_by_role("button", name="Sign up").click()
-    expect(account_of(page, username)).to_be_visible()
+    expect(account_button(page, username)).to_be_visible()
 
 
 def log_in(page: Page, account: str, password: str = PASSWORD, remember: bool = False) -> None:
@@ -124,17 +124,17 @@ def log_in(page: Page, account: str, password: str = PASSWORD, remember: bool = 
 
 def log_out(page: Page, username: str) -> None:
     """End the session, by the menu."""
-    account_of(page, username).click()
+    account_button(page, username).click()
     page.get_by_role("menuitem", name="Log out").click()
     expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
-def account_of(page: Page, username: str) -> Locator:
+def account_button(page: Page, username: str) -> Locator:
     """The menu of who is logged in."""
     return page.get_by_role("button", name=f"Account of {username}")
 
 
-def painted(picture: Locator) -> str:
+def visible_image_url(picture: Locator) -> str:
     """The URL of an `<img>` that is visible and holds a picture that the browser could read."""
     expect(picture).to_be_visible()
     picture.evaluate("image => image.decode()")

@@ -11,9 +11,9 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis import AuthContext, Case, HookContext, Response
 
-from .factories import PASSWORD, drawn
+from .factories import PASSWORD, make_image
 
-PICTURES = [drawn((8, 8), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF")]
+PICTURES = [make_image((8, 8), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF")]
 # Those of the examples in the document.
 TAKEN = {"username": "Anna", "email": "anna@example.com"}
 numbers = itertools.count(1)

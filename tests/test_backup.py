@@ -23,10 +23,10 @@ from models import MODELS, RateLimit, User, database, migrations
 from models.copy_database import open_database
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, at_once, photo, register, traced
+from .factories import PASSWORD, add_dog, photo, register, run_concurrently, trace_sql
 from .live_server import free_port
 from .s3 import Bucket
-from .transfer_fixtures import is_empty, refused, rows_at, rows_of, run
+from .transfer_fixtures import error_output, is_empty, read_rows, read_rows_at, run
 
 pytestmark = BOTH_ENGINES
 
@@ -107,19 +107,19 @@ def assert_untouched(app: Flask, tmp_path: Path) -> None:
 
 
 def test_rows_pictures_and_sessions_come_back_on_either_engine(
-    inhabited: Flask, archive: Path, new_home: Callable[[], Flask], settings: dict[str, Any], tmp_path: Path
+    populated: Flask, archive: Path, new_home: Callable[[], Flask], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    client = inhabited.test_client()
+    client = populated.test_client()
     assert client.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
-    rows, pictures = rows_of(database.obj), files_in(Path(settings["UPLOADS_URL"]))
+    rows, pictures = read_rows(database.obj), files_in(Path(settings["UPLOADS_URL"]))
     profile = client.get("/user/profile").json
 
-    made = backup(inhabited, archive)
+    made = backup(populated, archive)
     home = new_home()
     restored = restore(home, archive)
 
     assert (made.exit_code, restored.exit_code) == (0, 0), made.output + restored.output
-    assert rows_at(home.config["DATABASE_URL"]) == rows
+    assert read_rows_at(home.config["DATABASE_URL"]) == rows
     assert files_in(tmp_path / "new uploads") == pictures
     assert len(pictures) == 6
     assert restored.stdout.splitlines()[: len(MODELS)] == made.stdout.splitlines()[: len(MODELS)]
@@ -162,7 +162,9 @@ def test_pictures_go_to_a_bucket_and_come_from_one(
     assert backup(in_bucket, again).exit_code == 0
 
     assert {name: members_of(again)[name] for name in pictures} == {name: members_of(small)[name] for name in pictures}
-    assert "pictures already" in refused(restore(make_app(DATABASE_URL=new_database(), UPLOADS_URL=bucket.url), small))
+    assert "pictures already" in error_output(
+        restore(make_app(DATABASE_URL=new_database(), UPLOADS_URL=bucket.url), small)
+    )
 
 
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(
@@ -203,9 +205,9 @@ def test_a_picture_that_is_replaced_after_the_snapshot_leads_to_a_new_snapshot(
         begun = [number for number, text in enumerate(seen) if text.startswith("BEGIN")]
         # Before the first snapshot, so that the new picture is to be copied from within it; and once it has begun.
         if begun == [len(seen) - 1] or (len(begun) == 1 and len(images) == 1 and "FROM" in seen[-2]):
-            at_once(app, replace)
+            run_concurrently(app, replace)
 
-    with traced(app, interrupt):
+    with trace_sql(app, interrupt):
         result = backup(app, archive)
 
     assert result.exit_code == 0, result.output
@@ -237,7 +239,7 @@ def test_pictures_that_are_replaced_all_the_time_are_whole_in_every_backup(
         finally:
             ended = True
 
-    results, *replaced = at_once(app, back_up, *[lambda client=client: replace(client) for client in clients])
+    results, *replaced = run_concurrently(app, back_up, *[lambda client=client: replace(client) for client in clients])
 
     assert [result.exit_code for result in results] == [0] * 3, [result.output for result in results]
     assert all(replaced)
@@ -287,7 +289,7 @@ def test_a_file_that_is_there_is_not_overwritten(app: Flask, archive: Path, tmp_
     link.symlink_to(tmp_path / "nowhere")
 
     for path in (archive, link, tmp_path):
-        assert "is there already" in refused(backup(app, path))
+        assert "is there already" in error_output(backup(app, path))
 
     assert archive.read_text() == "precious"
     assert {path.name for path in archive.parent.iterdir()} == {"kennel.tar", "link.tar"}
@@ -296,11 +298,11 @@ def test_a_file_that_is_there_is_not_overwritten(app: Flask, archive: Path, tmp_
 def test_a_backup_that_fails_leaves_nothing(
     make_app: Callable[..., Flask], app: Flask, anna: FlaskClient, archive: Path, tmp_path: Path
 ) -> None:
-    refused(backup(app, tmp_path / "nowhere" / "kennel.tar"))
-    refused(backup(make_app(DATABASE_URL=f"postgresql://a:hunter2@127.0.0.1:{free_port()}/a"), archive))
+    error_output(backup(app, tmp_path / "nowhere" / "kennel.tar"))
+    error_output(backup(make_app(DATABASE_URL=f"postgresql://a:hunter2@127.0.0.1:{free_port()}/a"), archive))
     behind = make_app()
     migrations.runner(database.obj).down()
-    assert "db upgrade" in refused(backup(behind, archive))
+    assert "db upgrade" in error_output(backup(behind, archive))
 
     assert list(archive.parent.iterdir()) == []
     assert not (tmp_path / "nowhere").exists()
@@ -309,12 +311,12 @@ def test_a_backup_that_fails_leaves_nothing(
 def test_rows_and_pictures_that_are_there_are_left_alone(
     app: Flask, anna: FlaskClient, small: Path, make_app: Callable[..., Flask], target: str, tmp_path: Path
 ) -> None:
-    before = rows_of(database.obj), files_in(Path(app.config["UPLOADS_URL"]))
+    before = read_rows(database.obj), files_in(Path(app.config["UPLOADS_URL"]))
 
-    assert "not empty" in refused(restore(app, small))
-    assert "pictures already" in refused(restore(make_app(DATABASE_URL=target), small))
+    assert "not empty" in error_output(restore(app, small))
+    assert "pictures already" in error_output(restore(make_app(DATABASE_URL=target), small))
 
-    assert (rows_at(app.config["DATABASE_URL"]), files_in(Path(app.config["UPLOADS_URL"]))) == before
+    assert (read_rows_at(app.config["DATABASE_URL"]), files_in(Path(app.config["UPLOADS_URL"]))) == before
     assert is_empty(target)
 
 
@@ -328,7 +330,7 @@ def test_a_damaged_byte_is_noticed_wherever_it_is(small: Path, new_home: Callabl
 
     for place in places:
         small.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert "damaged" in refused(restore(home, small)), place
+        assert "damaged" in error_output(restore(home, small)), place
 
     assert_untouched(home, tmp_path)
 
@@ -338,7 +340,7 @@ def test_a_truncated_archive_is_refused(small: Path, new_home: Callable[[], Flas
     home = new_home()
     for length in (1, 511, 512, 513, 9999, len(content) // 2, len(content) - 10240, len(content) - 1):
         small.write_bytes(content[:length])
-        refused(restore(home, small))
+        error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -348,9 +350,9 @@ def test_what_is_no_archive_is_refused(small: Path, new_home: Callable[[], Flask
     content = small.read_bytes()
     for other in (b"", b"This is a text.", b"\0" * 10240, gzip.compress(content), members_of(small)["rows.sqlite"]):
         small.write_bytes(other)
-        assert "kennel.tar" in refused(restore(home, small))
-    refused(restore(home, tmp_path))
-    refused(restore(home, tmp_path / "nowhere.tar"))
+        assert "kennel.tar" in error_output(restore(home, small))
+    error_output(restore(home, tmp_path))
+    error_output(restore(home, tmp_path / "nowhere.tar"))
 
     assert_untouched(home, tmp_path)
 
@@ -390,7 +392,7 @@ def test_a_hostile_archive_writes_nothing(
     before = {*tmp_path.rglob("*"), *tmp_path.parent.glob("*")}
     home = new_home()
 
-    assert "damaged" in refused(restore(home, small))
+    assert "damaged" in error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
     assert not [path for path in {*tmp_path.rglob("*"), *tmp_path.parent.glob("*")} - before if "outside" in path.name]
@@ -418,7 +420,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
     forge(small, **of_manifest)
     home = new_home()
 
-    assert "damaged" in refused(restore(home, small))
+    assert "damaged" in error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -428,7 +430,7 @@ def test_two_members_of_one_name_are_refused(small: Path, new_home: Callable[[],
     write_members(small, *members.items(), ("rows.sqlite", members["rows.sqlite"]))
     home = new_home()
 
-    assert "damaged" in refused(restore(home, small))
+    assert "damaged" in error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -442,7 +444,7 @@ def test_a_picture_that_rows_name_but_that_is_left_out_is_refused(
     forge(small)
     home = new_home()
 
-    assert "damaged" in refused(restore(home, small))
+    assert "damaged" in error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -478,7 +480,7 @@ def test_backup_of_a_newer_version_names_that_version(
         forge(small, ("rows.sqlite", rows.read_bytes()), version=maker)
     home = new_home()
 
-    line = refused(restore(home, small))
+    line = error_output(restore(home, small))
 
     assert f"made by {f'Kennel {maker}' if maker else 'a newer version of Kennel'}" in line
     assert f"Kennel {version()} cannot restore it" in line
@@ -501,7 +503,7 @@ def test_a_restore_that_fails_half_way_leaves_no_row_and_no_picture(
         else:
             other.execute_sql("ALTER TABLE rate_limits ADD CHECK (length(key) > 999)")
 
-    assert "Copy failed" in refused(restore(home, small))
+    assert "Copy failed" in error_output(restore(home, small))
 
     assert_untouched(home, tmp_path)
 
@@ -512,6 +514,6 @@ def test_a_place_of_pictures_that_can_not_be_written_is_told_in_one_line(
     (tmp_path / "file").write_text("no folder")
     home = make_app(DATABASE_URL=target, UPLOADS_URL=str(tmp_path / "file" / "uploads"))
 
-    assert "Picture storage" in refused(restore(home, small))
+    assert "Picture storage" in error_output(restore(home, small))
 
     assert is_empty(target)

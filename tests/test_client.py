@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from .factories import PASSWORD, PHOTOS
-from .react_client import NEEDS_NODE, Site, account_of, log_in, log_out, painted, sign_up
+from .react_client import NEEDS_NODE, Site, account_button, log_in, log_out, sign_up, visible_image_url
 
 pytestmark = NEEDS_NODE
 
@@ -20,13 +20,13 @@ pytestmark = NEEDS_NODE
 def test_who_signs_up_with_a_photo_sees_it_before_and_after(any_site: Site, page: Page) -> None:
     page.goto(f"{any_site.origin}/signup")
     page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
-    assert painted(page.get_by_role("main").locator("img")).startswith("blob:")
+    assert visible_image_url(page.get_by_role("main").locator("img")).startswith("blob:")
 
     sign_up(page, any_site, "Anna", photo=PHOTOS / "grace_hopper.jpg")
     page.goto(f"{any_site.origin}/profile")
 
     picture = page.get_by_role("img", name="Your photo")
-    assert painted(picture).startswith(f"http://localhost:{any_site.server.port}/profile_pics/")
+    assert visible_image_url(picture).startswith(f"http://localhost:{any_site.server.port}/profile_pics/")
     expect(picture).to_have_attribute("srcset", re.compile(r"_2x\.webp 2x$"))
 
 
@@ -34,7 +34,7 @@ def test_a_login_lasts_over_a_reload_and_ends_with_the_logout(any_site: Site, pa
     sign_up(page, any_site, "Anna")
 
     page.reload()
-    expect(account_of(page, "Anna")).to_be_visible()
+    expect(account_button(page, "Anna")).to_be_visible()
     log_out(page, "Anna")
     page.reload()
 
@@ -61,7 +61,7 @@ def test_remember_me_keeps_the_login_when_the_browser_is_closed(site: Site, page
             page = context.new_page()
             page.goto(f"{site.origin}/login")
             log_in(page, "Anna", remember=remember)
-            expect(account_of(page, "Anna")).to_be_visible()
+            expect(account_button(page, "Anna")).to_be_visible()
             lifetimes += [cookie["expires"] for cookie in context.cookies() if cookie["name"] == "session"]
 
     assert lifetimes[0] == -1
@@ -133,7 +133,7 @@ def test_a_logout_reaches_the_other_tabs(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     other = page.context.new_page()
     other.goto(site.origin)
-    expect(account_of(other, "Anna")).to_be_visible()
+    expect(account_button(other, "Anna")).to_be_visible()
 
     log_out(page, "Anna")
 
@@ -146,7 +146,7 @@ def test_every_field_of_the_profile_can_be_changed(site: Site, page: Page) -> No
 
     page.get_by_label("Username").fill("Hanna")
     page.get_by_role("button", name="Save username").click()
-    expect(account_of(page, "Hanna")).to_be_visible()
+    expect(account_button(page, "Hanna")).to_be_visible()
     mail = page.locator("section").filter(has=page.get_by_role("heading", name="E-mail address"))
     mail.get_by_label("E-mail address").fill("hanna@example.com")
     mail.get_by_label("Current password").fill(PASSWORD)
@@ -170,16 +170,16 @@ def test_a_photo_can_be_replaced_and_removed(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
     picture = page.get_by_role("img", name="Your photo")
-    drawn = painted(picture)
+    drawn = visible_image_url(picture)
 
     page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
     page.get_by_role("button", name="Save photo").click()
     expect(page.get_by_role("button", name="Remove photo")).to_be_visible()
-    photo = painted(picture)
+    photo = visible_image_url(picture)
     page.get_by_role("button", name="Remove photo").click()
     expect(page.get_by_role("button", name="Remove photo")).to_be_hidden()
 
-    assert len({drawn, photo, painted(picture)}) == 3
+    assert len({drawn, photo, visible_image_url(picture)}) == 3
 
 
 def test_an_account_is_deleted_with_the_password_alone(site: Site, page: Page) -> None:
@@ -215,7 +215,7 @@ def test_a_lost_connection_says_so_keeps_the_form_and_goes_on_by_itself(site: Si
     expect(page.get_by_text("No connection. Trying again")).to_be_hidden(timeout=30_000)
     page.get_by_role("button", name="Try again").click()
 
-    expect(account_of(page, "Hanna")).to_be_visible()
+    expect(account_button(page, "Hanna")).to_be_visible()
 
 
 def test_an_address_that_leads_nowhere_says_so_and_leads_on(any_site: Site, page: Page) -> None:
@@ -232,6 +232,6 @@ def test_a_login_never_leads_to_another_site(site: Site, page: Page, next_page: 
     page.goto(f"{site.origin}/login?next={next_page}")
 
     log_in(page, "Anna")
-    expect(account_of(page, "Anna")).to_be_visible()
+    expect(account_button(page, "Anna")).to_be_visible()
 
     assert page.url.startswith(f"{site.origin}/")

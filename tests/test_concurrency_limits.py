@@ -21,7 +21,7 @@ from api.pictures.store import picture_store
 from models.db.file_lock import exclusive_lock
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, at_once, browser_form, no_room, photo, refusal, register
+from .factories import PASSWORD, add_dog, api_error, multipart_form, photo, register, run_concurrently, saturate
 
 MakeApp = Callable[..., Flask]
 LOGIN = {"username": "Anna", "password": PASSWORD}
@@ -71,7 +71,7 @@ def test_a_place_is_free_again_when_its_work_ends_or_fails() -> None:
         pass
 
     assert slots.running.acquire(blocking=False)
-    with no_room(slots) as held:
+    with saturate(slots) as held:
         assert held == 1
 
 
@@ -89,7 +89,7 @@ def test_the_cores_are_shared_among_the_worker_processes_and_threads_are_left_fo
         taken += 1
 
     assert places is None or taken == places
-    with no_room(slots) as room:
+    with saturate(slots) as room:
         assert taken < room < WORKER_THREADS
 
 
@@ -103,7 +103,7 @@ HEAVY: dict[str, Callable[[FlaskClient], object]] = {
     "new password": lambda client: client.put(
         "/user/password", json={"current_password": PASSWORD, "new_password": PASSWORD}
     ),
-    "picture": lambda client: client.put("/user/picture", **browser_form(("file", "a.jpg", photo()[0].read()))),
+    "picture": lambda client: client.put("/user/picture", **multipart_form(("file", "a.jpg", photo()[0].read()))),
     "default picture": lambda client: client.delete("/user/picture"),
 }
 
@@ -112,12 +112,12 @@ HEAVY: dict[str, Callable[[FlaskClient], object]] = {
 def test_heavy_work_beyond_the_queue_is_503_with_a_time_to_try_again_and_done_later(
     app: Flask, anna: FlaskClient, work: str
 ) -> None:
-    with no_room(limiters.get(app).cpu):
+    with saturate(limiters.get(app).cpu):
         refused = HEAVY[work](anna)
         profile = anna.get("/user/profile")
     done = HEAVY[work](anna)
 
-    assert refusal(refused) == (503, "unavailable")
+    assert api_error(refused) == (503, "unavailable")
     assert int(refused.headers["Retry-After"]) > 0
     assert profile.status_code == 200
     assert done.status_code == (401 if work == "login of nobody" else 201 if work == "registration" else 200)
@@ -128,7 +128,7 @@ def test_what_is_refused_for_want_of_a_place_counts_as_no_wrong_password_and_lea
 ) -> None:
     files = uploads()
 
-    with no_room(limiters.get(app).cpu):
+    with saturate(limiters.get(app).cpu):
         for _ in range(12):
             assert HEAVY["login"](anna).status_code == 503
         assert HEAVY["registration"](anna).status_code == 503
@@ -161,7 +161,7 @@ def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flas
             statuses.append(anna.post("/user/logout").status_code)
             return statuses
 
-    *logins, statuses = at_once(app, log_in, log_in, read)
+    *logins, statuses = run_concurrently(app, log_in, log_in, read)
 
     assert statuses == [200] * 8
     assert Counter(logins) == {200: 1, 503: 1}
@@ -175,7 +175,7 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
         body = {"username": f"u{number}", "email": f"u{number}@example.com", "password": PASSWORD}
         return app.test_client().post("/user/register", json=body).status_code
 
-    statuses = Counter(at_once(app, *[lambda n=n: register_and_log_in(n) for n in range(20)]))
+    statuses = Counter(run_concurrently(app, *[lambda n=n: register_and_log_in(n) for n in range(20)]))
 
     assert set(statuses) <= {201, 503}
     assert statuses[201] >= 1
@@ -215,7 +215,7 @@ def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch:
     held.enter_context(exclusive_lock(uploads))  # as a large picture in another process would hold it
     give_up = threading.Timer(20, held.close)  # so that a login that is in their way fails, and does not hang
     give_up.start()
-    *sent, (login, done_before) = at_once(app, *[upload] * 6, log_in)
+    *sent, (login, done_before) = run_concurrently(app, *[upload] * 6, log_in)
     give_up.cancel()
 
     assert (login, done_before) == (200, [])

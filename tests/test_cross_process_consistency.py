@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from .cluster import Machines, call, fields_of
+from .cluster import TwoNodeCluster, call, registration_fields
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD
 
@@ -20,7 +20,7 @@ ROUNDS = range(6)
 
 
 @pytest.fixture
-def processes(system: None, new_database: Callable[..., str], tmp_path: Path) -> Iterator[Machines]:
+def processes(system: None, new_database: Callable[..., str], tmp_path: Path) -> Iterator[TwoNodeCluster]:
     """Two servers of one process each, so that each answer is of one or the other, on one database and one folder."""
     shared = {
         "DATABASE_URL": new_database(),
@@ -29,13 +29,13 @@ def processes(system: None, new_database: Callable[..., str], tmp_path: Path) ->
         "PUBLIC_URL": "http://localhost",
         "RATELIMIT_ENABLED": "false",
     }
-    with Machines(tmp_path, **shared) as running:
+    with TwoNodeCluster(tmp_path, **shared) as running:
         yield running
 
 
-def register(processes: Machines, name: str = "Anna") -> dict[str, str]:
+def register(processes: TwoNodeCluster, name: str = "Anna") -> dict[str, str]:
     """The cookie of a new user."""
-    answer = call(processes.one, "POST", "/user/register", json=fields_of(name))
+    answer = call(processes.one, "POST", "/user/register", json=registration_fields(name))
     assert answer.status_code == 201, answer.text
     return answer.cookies.get_dict()
 
@@ -44,13 +44,15 @@ def log_in(server: Any, password: str = PASSWORD, name: str = "Anna") -> request
     return call(server, "POST", "/user/login", json={"username": name, "password": password})
 
 
-def rounds(processes: Machines) -> Iterator[tuple[int, Any, Any]]:
+def rounds(processes: TwoNodeCluster) -> Iterator[tuple[int, Any, Any]]:
     """The number of each round, who writes in it, and who is asked: each in turn."""
     for number in ROUNDS:
         yield number, *(processes.both if number % 2 else processes.both[::-1])
 
 
-def test_a_change_a_new_dog_and_a_deleted_one_are_in_every_answer_of_the_other_process(processes: Machines) -> None:
+def test_a_change_a_new_dog_and_a_deleted_one_are_in_every_answer_of_the_other_process(
+    processes: TwoNodeCluster,
+) -> None:
     cookies = register(processes)
     queries = (
         {}, {"sort": "-name", "limit": "2"}, {"name": "rex"}, {"breed": "poodle"}, {"q": "re"}, {"q": "rex"},
@@ -113,7 +115,7 @@ def test_a_change_a_new_dog_and_a_deleted_one_are_in_every_answer_of_the_other_p
 
 
 def test_a_changed_account_is_in_the_answers_of_the_other_process_and_a_deleted_one_in_none(
-    processes: Machines,
+    processes: TwoNodeCluster,
 ) -> None:
     cookies = register(processes)
     for number, writer, reader in rounds(processes):
@@ -139,7 +141,7 @@ def test_a_changed_account_is_in_the_answers_of_the_other_process_and_a_deleted_
     assert call(processes.other, "GET", DOGS, cookies=cookies).json()["data"] == []
 
 
-def test_a_cookie_is_401_in_every_process_after_a_logout_or_a_new_password_in_one(processes: Machines) -> None:
+def test_a_cookie_is_401_in_every_process_after_a_logout_or_a_new_password_in_one(processes: TwoNodeCluster) -> None:
     register(processes)
     password = PASSWORD
 

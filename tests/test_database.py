@@ -29,7 +29,7 @@ from models.db.connection import make_database
 from models.db.postgres import AT_ONCE
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
-from .factories import add_dog, at_once, refusal, register, sqlite_file
+from .factories import add_dog, api_error, register, run_concurrently, sqlite_file
 
 pytestmark = BOTH_ENGINES
 
@@ -76,7 +76,7 @@ def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flas
         assert app.test_client().get("/api/v1/dogs").status_code == 200
         return database.connection(), settings_of_this_thread("sqlite")
 
-    looks = [look(), *at_once(app, *[look] * 4)]
+    looks = [look(), *run_concurrently(app, *[look] * 4)]
 
     assert [settings for _, settings in looks] == [SETTINGS["sqlite"]] * 5
     assert len({connection for connection, _ in looks}) == 5
@@ -114,7 +114,7 @@ def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., 
     app = make_app(DATABASE_POOL_SIZE=2)
     register(app, "Anna")
 
-    answers = at_once(app, *[lambda: app.test_client().get("/api/v1/dogs").status_code] * 30)
+    answers = run_concurrently(app, *[lambda: app.test_client().get("/api/v1/dogs").status_code] * 30)
 
     assert answers == [200] * 30
     assert database.in_use == 0
@@ -143,9 +143,9 @@ def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
     monkeypatch.setattr("models.db.postgres.TIMEOUT", 0.1)
 
     with database.atomic():
-        (refused,) = at_once(app, lambda: app.test_client().get("/api/v1/dogs"))
+        (refused,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))
 
-    assert refusal(refused) == (503, "unavailable")
+    assert api_error(refused) == (503, "unavailable")
     assert int(refused.headers["Retry-After"]) > 0
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
@@ -163,7 +163,7 @@ def test_only_so_many_threads_wait_for_a_connection(
             others.callback(database.room.release)
         refused = app.test_client().get("/api/v1/dogs")  # at once, and not after the timeout
 
-    assert refusal(refused) == (503, "unavailable")
+    assert api_error(refused) == (503, "unavailable")
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
 
@@ -201,7 +201,7 @@ def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("BEGIN IMMEDIATE")
         assert other.execute("SELECT name FROM dogs").fetchall() == [("Rex",)]
-        assert at_once(app, lambda: app.test_client().get(f"/api/v1/dogs/{dog['id']}"))[0].json["data"] == dog
+        assert run_concurrently(app, lambda: app.test_client().get(f"/api/v1/dogs/{dog['id']}"))[0].json["data"] == dog
     other.execute("BEGIN IMMEDIATE")
     other.close()
 
@@ -214,7 +214,7 @@ def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClie
     with pytest.raises(peewee.IntegrityError), database.atomic() if in_transaction else nullcontext():
         Dog.create(**dog)
 
-    assert at_once(app, lambda: Dog.create(**{**dog, "user": 1}).id) == [1]
+    assert run_concurrently(app, lambda: Dog.create(**{**dog, "user": 1}).id) == [1]
 
 
 @SQLITE_ONLY
@@ -223,7 +223,7 @@ def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flas
     database.obj.timeout = 0.01
 
     with database.atomic(), pytest.raises(peewee.OperationalError, match="database is locked"):
-        at_once(app, Dog.delete().where(Dog.id == dog["id"]).execute)
+        run_concurrently(app, Dog.delete().where(Dog.id == dog["id"]).execute)
 
     assert Dog.delete().where(Dog.id == dog["id"]).execute() == 1
 
@@ -414,7 +414,7 @@ def test_upgrade_leaves_the_settings_of_the_connection_as_they_were(empty: Flask
     migrations.upgrade(database.obj)
 
     assert settings_of_this_thread(engine) == SETTINGS[engine]
-    assert at_once(empty, lambda: settings_of_this_thread(engine)) == [SETTINGS[engine]]
+    assert run_concurrently(empty, lambda: settings_of_this_thread(engine)) == [SETTINGS[engine]]
 
 
 def test_upgrade_that_fails_changes_nothing(
@@ -505,7 +505,7 @@ def test_no_count_is_lost_among_threads(app: Flask) -> None:
     def count() -> list[int]:
         return [RateLimit.add("login", 1, 60) for _ in range(20)]
 
-    counts = [number for thread in at_once(app, *[count] * 8) for number in thread]
+    counts = [number for thread in run_concurrently(app, *[count] * 8) for number in thread]
 
     assert sorted(counts) == list(range(1, 161))
     assert RateLimit.current("login").count == 160

@@ -22,9 +22,9 @@ from models.copy_database import BATCH_SIZE, open_database
 from models.search import INDEX
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, register, sqlite_file, traced
+from .factories import PASSWORD, add_dog, register, sqlite_file, trace_sql
 from .live_server import free_port
-from .transfer_fixtures import TEXTS, is_empty, refused, rows_at, rows_of, run
+from .transfer_fixtures import SAMPLE_TEXTS, error_output, is_empty, read_rows, read_rows_at, run
 
 pytestmark = BOTH_ENGINES
 
@@ -38,15 +38,15 @@ def move(app: Flask, url: str) -> Result:
 # --- What is moved ---
 
 
-def test_all_rows_of_all_tables_are_there_and_told(inhabited: Flask, target: str) -> None:
-    before = rows_of(database.obj)
+def test_all_rows_of_all_tables_are_there_and_told(populated: Flask, target: str) -> None:
+    before = read_rows(database.obj)
 
-    result = move(inhabited, target)
+    result = move(populated, target)
 
     assert result.exit_code == 0, result.output
     assert all(before.values())
-    assert rows_of(database.obj) == before
-    assert rows_at(target) == before
+    assert read_rows(database.obj) == before
+    assert read_rows_at(target) == before
     lines = result.stdout.splitlines()
     assert [line.rpartition(" ")[0] for line in lines[: len(MODELS)]] == [
         f"{table}: {len(rows)} rows, SHA-256" for table, rows in before.items()
@@ -55,30 +55,30 @@ def test_all_rows_of_all_tables_are_there_and_told(inhabited: Flask, target: str
 
 
 def test_checksums_are_the_same_on_both_engines(
-    inhabited: Flask, target: str, new_database: Callable[..., str]
+    populated: Flask, target: str, new_database: Callable[..., str]
 ) -> None:
-    first = move(inhabited, target)
-    second = move(inhabited, new_database())
+    first = move(populated, target)
+    second = move(populated, new_database())
 
     assert first.stdout == second.stdout
 
 
 def test_there_and_back_again_is_where_it_was(
-    inhabited: Flask, make_app: Callable[..., Flask], target: str, new_database: Callable[..., str]
+    populated: Flask, make_app: Callable[..., Flask], target: str, new_database: Callable[..., str]
 ) -> None:
     back = new_database()
-    before = rows_of(database.obj)
+    before = read_rows(database.obj)
 
-    assert move(inhabited, target).exit_code == 0
+    assert move(populated, target).exit_code == 0
     assert move(make_app(DATABASE_URL=target), back).exit_code == 0
 
-    assert rows_at(back) == before
+    assert read_rows_at(back) == before
 
 
 def test_a_cookie_and_every_list_are_the_same_afterwards(
-    inhabited: Flask, make_app: Callable[..., Flask], target: str
+    populated: Flask, make_app: Callable[..., Flask], target: str
 ) -> None:
-    client = inhabited.test_client()
+    client = populated.test_client()
     assert client.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
 
     def seen(client: FlaskClient) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_a_cookie_and_every_list_are_the_same_afterwards(
         return {**lists, "profile": client.get("/user/profile").json, "found": client.get("/api/v1/dogs?q=É").json}
 
     before = seen(client)
-    assert move(inhabited, target).exit_code == 0
+    assert move(populated, target).exit_code == 0
     moved = make_app(DATABASE_URL=target).test_client()
     moved.set_cookie("session", client.get_cookie("session").value)
 
@@ -95,9 +95,9 @@ def test_a_cookie_and_every_list_are_the_same_afterwards(
 
 
 def test_the_next_ids_are_those_that_would_have_come_next(
-    inhabited: Flask, make_app: Callable[..., Flask], target: str
+    populated: Flask, make_app: Callable[..., Flask], target: str
 ) -> None:
-    assert move(inhabited, target).exit_code == 0
+    assert move(populated, target).exit_code == 0
 
     def next_ids(app: Flask) -> list[int]:
         client = register(app, "Carla")
@@ -105,11 +105,11 @@ def test_the_next_ids_are_those_that_would_have_come_next(
 
     moved = make_app(DATABASE_URL=target)
     there = next_ids(moved)
-    database.initialize(inhabited.extensions["database"])
-    here = next_ids(inhabited)
+    database.initialize(populated.extensions["database"])
+    here = next_ids(populated)
 
     assert there == here
-    assert there[1] == len(TEXTS) + 1
+    assert there[1] == len(SAMPLE_TEXTS) + 1
 
 
 def test_a_database_without_rows_can_be_moved_too(app: Flask, make_app: Callable[..., Flask], target: str) -> None:
@@ -145,10 +145,10 @@ def test_indexes_and_foreign_keys_are_as_they_were(app: Flask, anna: FlaskClient
             Dog.insert(user=99, **dog).bind(other).execute()
 
 
-def test_a_new_file_can_be_read_by_its_owner_alone(inhabited: Flask, tmp_path: Path) -> None:
+def test_a_new_file_can_be_read_by_its_owner_alone(populated: Flask, tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite"
 
-    assert move(inhabited, f"sqlite:///{path}").exit_code == 0
+    assert move(populated, f"sqlite:///{path}").exit_code == 0
 
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -182,7 +182,7 @@ def test_rows_that_come_meanwhile_are_all_in_or_not_at_all(app: Flask, anna: Fla
         written = writing.result()
 
     assert result.exit_code == 0, result.output
-    rows = rows_at(target)
+    rows = read_rows_at(target)
     (counter,) = (row for row in rows["rate_limits"] if row[0] == "dogs")
     assert 5 <= counter[1] == len(rows["dogs"]) - first < written
 
@@ -191,35 +191,35 @@ def test_rows_that_come_meanwhile_are_all_in_or_not_at_all(app: Flask, anna: Fla
 
 
 def test_a_database_that_holds_a_row_is_left_as_it_is(
-    inhabited: Flask, make_app: Callable[..., Flask], target: str
+    populated: Flask, make_app: Callable[..., Flask], target: str
 ) -> None:
-    assert move(inhabited, target).exit_code == 0
+    assert move(populated, target).exit_code == 0
     with open_database(target) as other:
         for model in MODELS:
             if model is not RateLimit:
                 model.delete().bind(other).execute()
-    before = rows_at(target)
+    before = read_rows_at(target)
 
-    assert "not empty: rate_limits" in refused(move(inhabited, target))
-    assert rows_at(target) == before
+    assert "not empty: rate_limits" in error_output(move(populated, target))
+    assert read_rows_at(target) == before
     assert any(before.values())
 
 
-def test_a_database_of_an_old_schema_with_rows_is_not_even_migrated(inhabited: Flask, target: str) -> None:
-    assert move(inhabited, target).exit_code == 0
+def test_a_database_of_an_old_schema_with_rows_is_not_even_migrated(populated: Flask, target: str) -> None:
+    assert move(populated, target).exit_code == 0
     with open_database(target) as other:
         migrations.runner(other).down()
 
-    assert "not empty" in refused(move(inhabited, target))
+    assert "not empty" in error_output(move(populated, target))
 
     with open_database(target) as other:
         assert [listed.applied is None for listed in migrations.status(other)][-1]
 
 
-def test_a_source_that_is_not_up_to_date_is_refused_with_what_to_run(inhabited: Flask, target: str) -> None:
+def test_a_source_that_is_not_up_to_date_is_refused_with_what_to_run(populated: Flask, target: str) -> None:
     migrations.runner(database.obj).down()
 
-    assert "flask --app run db upgrade" in refused(move(inhabited, target))
+    assert "flask --app run db upgrade" in error_output(move(populated, target))
     assert is_empty(target)
 
 
@@ -229,13 +229,13 @@ def test_a_schema_of_a_newer_version_is_refused_by_name(app: Flask, target: str,
         migrations.upgrade(other)
         migrations.runner(database.obj if newer == "source" else other).History.create(name="9999_tomorrow")
 
-    assert "9999_tomorrow" in refused(move(app, target))
+    assert "9999_tomorrow" in error_output(move(app, target))
 
 
 def test_the_same_database_is_refused_by_whatever_name(
-    inhabited: Flask, settings: dict[str, Any], engine: str, tmp_path: Path
+    populated: Flask, settings: dict[str, Any], engine: str, tmp_path: Path
 ) -> None:
-    before = rows_of(database.obj)
+    before = read_rows(database.obj)
     names = [settings["DATABASE_URL"]]
     if engine == "sqlite":
         link = tmp_path / "link.sqlite"
@@ -245,8 +245,8 @@ def test_the_same_database_is_refused_by_whatever_name(
         names.append(names[0].replace("postgresql://", "postgres://") + "?application_name=other")
 
     for name in names:
-        assert "same database" in refused(move(inhabited, name))
-    assert rows_of(database.obj) == before
+        assert "same database" in error_output(move(populated, name))
+    assert read_rows(database.obj) == before
 
 
 def test_a_database_that_can_not_be_used_is_told_without_its_password(app: Flask, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_database_that_can_not_be_used_is_told_without_its_password(app: Flask
         "mysql://anna:hunter2@127.0.0.1/dogs",
         "hunter2",
     ):
-        line = refused(move(app, url))
+        line = error_output(move(app, url))
         assert line.startswith("Error: --to: ")
         assert "hunter2" not in line
     assert sorted(path.name for path in tmp_path.glob("nowhere*")) == []
@@ -279,7 +279,7 @@ def test_a_source_that_is_not_there_is_told_and_not_made(
     )
     app = make_app(DATABASE_URL=missing)
 
-    refused(move(app, new_database()))
+    error_output(move(app, new_database()))
 
     assert not (tmp_path / "missing.sqlite").exists()
 
@@ -299,7 +299,7 @@ def assert_undone(target: str) -> None:
         assert row.execute() == 1
 
 
-def test_a_row_that_the_target_refuses_leaves_nothing_there(inhabited: Flask, target: str) -> None:
+def test_a_row_that_the_target_refuses_leaves_nothing_there(populated: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         # The last table to be copied takes no row: the others have been copied by then.
@@ -310,12 +310,12 @@ def test_a_row_that_the_target_refuses_leaves_nothing_there(inhabited: Flask, ta
         else:
             other.execute_sql("ALTER TABLE rate_limits ADD CHECK (length(key) > 999)")
 
-    assert "Copy failed, target unchanged" in refused(move(inhabited, target))
+    assert "Copy failed, target unchanged" in error_output(move(populated, target))
 
     assert_undone(target)
 
 
-def test_a_target_that_reads_back_something_else_is_left_empty(inhabited: Flask, target: str) -> None:
+def test_a_target_that_reads_back_something_else_is_left_empty(populated: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         if isinstance(other, peewee.SqliteDatabase):
@@ -328,20 +328,20 @@ def test_a_target_that_reads_back_something_else_is_left_empty(inhabited: Flask,
             )
             other.execute_sql("CREATE TRIGGER t BEFORE INSERT ON dogs FOR EACH ROW EXECUTE FUNCTION max()")
 
-    assert "dogs reads back other rows" in refused(move(inhabited, target))
+    assert "dogs reads back other rows" in error_output(move(populated, target))
 
     assert_undone(target)
 
 
-def test_ctrl_c_leaves_nothing_there(inhabited: Flask, target: str) -> None:
+def test_ctrl_c_leaves_nothing_there(populated: Flask, target: str) -> None:
     ours = threading.get_ident()
 
     def interrupt(statement: str) -> None:
         if "sequence" in statement:  # it looks for the last ids when all rows have been copied
             signal.pthread_kill(ours, signal.SIGINT)
 
-    with traced(inhabited, interrupt):
-        result = move(inhabited, target)
+    with trace_sql(populated, interrupt):
+        result = move(populated, target)
 
     assert (result.exit_code, "Aborted!" in result.output) == (1, True)
     assert_undone(target)

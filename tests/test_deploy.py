@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from api.config import Config
 from models.db.connection import make_database
 
-from .cluster import fields_of, photo_of
+from .cluster import photo_file, registration_fields
 from .doc_runner import blocks_of
 from .live_server import ROOT, Server
 from .s3 import Bucket
@@ -75,7 +75,9 @@ def test_what_the_containerfile_copies_serves_and_writes_nothing(
     before = set(image.rglob("*"))
 
     server = make_server(root=image, **settings).start()
-    registered = requests.post(f"{server.url}/user/register", data=fields_of("Anna"), files=photo_of(), timeout=60)
+    registered = requests.post(
+        f"{server.url}/user/register", data=registration_fields("Anna"), files=photo_file(), timeout=60
+    )
     assert registered.status_code == 201
     asked = [sys.executable, *json.loads(health.replace(":8000", f":{server.port}"))[1:]]
     assert subprocess.run(asked, check=False, timeout=30).returncode == 0

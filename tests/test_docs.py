@@ -20,7 +20,7 @@ from api.pictures.decode import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, M
 from api.pictures.render import SIZE_1X, SIZE_2X
 from api.routes import ROUTES
 
-from .doc_runner import START, Block, Reader, blocks_of
+from .doc_runner import START, Block, DocRunner, blocks_of
 from .factories import PASSWORD, PHOTOS
 from .live_server import ROOT
 from .postgres import Databases
@@ -37,18 +37,18 @@ def page_of(name: str) -> Path:
 # --- Page by page ---
 
 
-def test_what_the_page_on_react_says_comes_true(reader: Reader) -> None:
+def test_what_the_page_on_react_says_comes_true(reader: DocRunner) -> None:
     reader.read(START, *blocks_of(page_of("react")))
 
 
-def test_what_the_page_on_uploads_says_comes_true(reader: Reader, own_s3: S3) -> None:
+def test_what_the_page_on_uploads_says_comes_true(reader: DocRunner, own_s3: S3) -> None:
     reader.places["9000"] = str(own_s3.port)
     own_s3.make_bucket("kennel-pictures")
 
     reader.read(START, *blocks_of(page_of("uploads")))
 
 
-def test_the_quick_start_leads_to_a_first_dog_in_the_browser_too(reader: Reader) -> None:
+def test_the_quick_start_leads_to_a_first_dog_in_the_browser_too(reader: DocRunner) -> None:
     reader.read(START)
     page = reader.page
     page.goto(reader.here("http://localhost:8000/docs"))
@@ -65,14 +65,14 @@ def test_the_quick_start_leads_to_a_first_dog_in_the_browser_too(reader: Reader)
     assert (reader.project / "instance" / "secret_key").exists()
 
 
-def test_the_page_on_httpie_has_every_call_of_the_api(reader: Reader) -> None:
+def test_the_page_on_httpie_has_every_call_of_the_api(reader: DocRunner) -> None:
     reader.read(START, *blocks_of(page_of("api-by-example")))
 
     called = set(re.findall(r"method=(\w+) route=(\S+) status=[23]", reader.server.output()))
     assert {(verb, path) for resource, path in ROUTES for verb in resource.methods} - called == set()
 
 
-def test_a_resource_of_your_own_passes_the_checks_of_the_house(reader: Reader) -> None:
+def test_a_resource_of_your_own_passes_the_checks_of_the_house(reader: DocRunner) -> None:
     reader.read(*blocks_of(page_of("adding-a-resource")))
 
     rooms = "api schemas models tests/test_access.py tests/test_walks.py"
@@ -95,7 +95,7 @@ def deployment() -> list[Block]:
     return blocks_of(page_of("deployment"))
 
 
-def behind(nginx: Block, reader: Reader) -> Callable[..., requests.Response]:
+def behind(nginx: Block, reader: DocRunner) -> Callable[..., requests.Response]:
     """Calls the server as the nginx of this block does for a browser at `address`."""
     (url,) = re.findall(r"proxy_pass (\S+);", reader.here(nginx.text))
     headers = dict(re.findall(r"proxy_set_header (\S+) (\S+);", nginx.text))
@@ -110,7 +110,7 @@ def behind(nginx: Block, reader: Reader) -> Callable[..., requests.Response]:
 
 
 @pytest.fixture
-def empty_postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
+def empty_postgresql(databases: Databases, reader: DocRunner) -> Iterator[str]:
     """An empty database on PostgreSQL, which is there where the page says."""
     url = databases.create()
     reader.places["postgresql://kennel:a-password@db.example.com/kennel"] = url
@@ -120,7 +120,7 @@ def empty_postgresql(databases: Databases, reader: Reader) -> Iterator[str]:
 
 
 def test_a_deployment_is_safe_and_comes_back_from_its_backup(
-    reader: Reader, deployment: list[Block], empty_postgresql: str
+    reader: DocRunner, deployment: list[Block], empty_postgresql: str
 ) -> None:
     unit, nginx = (next(block for block in deployment if word in block.text) for word in ("[Unit]", "proxy_pass"))
     backup = next(number for number, block in enumerate(deployment) if " backup " in block.text)
@@ -150,7 +150,7 @@ def test_a_deployment_is_safe_and_comes_back_from_its_backup(
 
 
 def test_a_deployment_tells_its_users_apart_and_logs_what_the_page_says(
-    reader: Reader, deployment: list[Block]
+    reader: DocRunner, deployment: list[Block]
 ) -> None:
     unit, nginx, settings = (
         next(block for block in deployment if word in block.text)
@@ -186,12 +186,12 @@ def test_the_files_of_a_deployment_fit_the_server(deployment: list[Block]) -> No
 # --- What the page on React says of browsers ---
 
 
-def paste(reader: Reader, script: str, address: str = "http://localhost:3000") -> None:
+def paste(reader: DocRunner, script: str, address: str = "http://localhost:3000") -> None:
     """Paste a script with its claims into the console of a page on this address."""
     reader.read(Block("js", f"// On {address}\n{script}\n"))
 
 
-def test_a_page_of_another_site_stays_nobody_even_where_it_is_listed(reader: Reader) -> None:
+def test_a_page_of_another_site_stays_nobody_even_where_it_is_listed(reader: DocRunner) -> None:
     (reader.project / ".env").write_text(reader.here("CORS_ORIGINS=http://localhost:3000,http://127.0.0.1:3000"))
     reader.read(START)
     script = """
@@ -213,7 +213,7 @@ then.status                                   // → STATUS
         paste(reader, script.replace("PATH", json.dumps(path)).replace("STATUS", status), address)
 
 
-def test_a_foreign_page_can_log_nobody_out_nor_in(reader: Reader) -> None:
+def test_a_foreign_page_can_log_nobody_out_nor_in(reader: DocRunner) -> None:
     reader.read(START)
     paste(
         reader,
@@ -307,7 +307,7 @@ FALSE = [
 ]
 
 
-def test_a_false_page_fails(reader: Reader) -> None:
+def test_a_false_page_fails(reader: DocRunner) -> None:
     for block in FALSE:
         with pytest.raises(AssertionError):
             reader.read(block)

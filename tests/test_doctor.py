@@ -24,7 +24,7 @@ from werkzeug.test import TestResponse
 
 from api.security.cors_diagnosis import enable_refusal_hints
 
-from .factories import PASSWORD, bearer, log_lines, refusal, register
+from .factories import PASSWORD, api_error, bearer_headers, capture_log, register
 from .live_server import ROOT, Server, free_port
 
 MakeApp = Callable[..., Flask]
@@ -106,7 +106,7 @@ def test_an_origin_that_is_not_listed_is_told_the_list_to_set(
 
     answer = write(app, page, url, site)
 
-    assert refusal(answer) == (403, "cross-site")
+    assert api_error(answer) == (403, "cross-site")
     wanted = ",".join(filter(None, [listed.strip(","), page]))
     assert message(answer) == f"{start}. Set CORS_ORIGINS={wanted} if it is your page"
     mended = dev(PUBLIC_URL=url, **settings_in(message(answer)))
@@ -118,7 +118,7 @@ def test_an_origin_that_is_not_listed_is_told_the_list_to_set(
 def test_a_page_without_an_origin_to_list_is_told_where_to_be_served(dev: MakeApp, page: str) -> None:
     answer = write(dev(), page, API, "cross-site")
 
-    assert refusal(answer) == (403, "cross-site")
+    assert api_error(answer) == (403, "cross-site")
     assert message(answer) == (
         f"A file, a sandboxed frame or an extension has no origin to list. Serve the page from {PAGE}"
     )
@@ -136,7 +136,7 @@ def test_who_calls_this_machine_by_another_name_than_the_page_is_told_which(dev:
 
     answer = profile(app, PAGE, called, "cross-site")
 
-    assert refusal(answer) == (401, "unauthorized")
+    assert api_error(answer) == (401, "unauthorized")
     two_names = TWO_NAMES.format("http://localhost", called.removesuffix(":8000"))
     assert message(answer) == f"Authentication required. {two_names}Call {API} instead of {called}"
     assert message(profile(app, PAGE, API, "same-site")) == "Authentication required"
@@ -212,7 +212,7 @@ def test_a_cookie_that_does_not_cross_sites_is_told_with_the_setting_that_lets_i
 
     answer = profile(app, page, url, site)
 
-    assert refusal(answer) == (401, "unauthorized")
+    assert api_error(answer) == (401, "unauthorized")
     assert f"{page.removesuffix(':3000')} and {url} are two sites, and a SameSite={same_site} cookie" in message(answer)
     settings = settings_in(message(answer).partition("; or ")[2])
     secured = {} if url.startswith("https") else {"PUBLIC_URL": url.replace("http:", "https:")}
@@ -268,7 +268,7 @@ def test_a_secure_cookie_over_http_is_told_with_the_setting_that_makes_it_plain(
 
     answer = profile(dev(**config), page, url, site)
 
-    assert refusal(answer) == (401, "unauthorized")
+    assert api_error(answer) == (401, "unauthorized")
     start = (
         "Authentication required. PUBLIC_URL is https, so the cookie is Secure, "
         f"and {who} none of that kind from {url}. "
@@ -309,7 +309,7 @@ def test_the_servers_own_page_behind_a_proxy_that_ends_tls_is_told_the_settings_
 
     answer = write(dev(PUBLIC_URL=public_url), page, seen, **signs)
 
-    assert refusal(answer) == (403, "cross-site")
+    assert api_error(answer) == (403, "cross-site")
     assert settings_in(message(answer)) == {"PUBLIC_URL": page, "TRUSTED_PROXIES": "1"}
     assert write(dev(**settings_in(message(answer))), page, seen, **signs).status_code == 200
 
@@ -336,7 +336,7 @@ def test_a_page_that_has_only_not_logged_in_is_told_just_that(
     dev: MakeApp, page: str | None, url: str, site: str | None, config: dict[str, str]
 ) -> None:
     app = dev(CORS_ORIGINS=page or DEFAULT, PUBLIC_URL=url, **config)
-    log = log_lines()
+    log = capture_log()
 
     assert message(profile(app, page, url, site)) == "Authentication required"
     assert write(app, page, url, site).status_code == 200
@@ -353,7 +353,7 @@ def test_a_wrong_password_is_no_matter_of_cookies(dev: MakeApp) -> None:
 
 def test_a_bad_token_is_no_matter_of_cookies(dev: MakeApp) -> None:
     app = dev()
-    log = log_lines()
+    log = capture_log()
 
     answer = profile(app, PAGE, "http://127.0.0.1:8000", "cross-site", Authorization="Bearer bad")
 
@@ -366,7 +366,7 @@ def test_a_client_that_is_no_browser_and_a_token_get_no_finding(dev: MakeApp) ->
     register(app, "Anna")
 
     assert message(profile(app, None)) == "Authentication required"
-    assert profile(app, "https://evil.example", API, "cross-site", **bearer("Anna")).status_code == 200
+    assert profile(app, "https://evil.example", API, "cross-site", **bearer_headers("Anna")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_what_a_browser_hides_from_the_page_is_a_warning_in_the_log(
 ) -> None:
     anna = register(dev(), "Anna")
     cookie = anna.get_cookie("session")
-    log = log_lines()
+    log = capture_log()
 
     ask(anna, method, path, "http://localhost:4000", API, "same-site", headers=headers)
 
@@ -391,7 +391,7 @@ def test_what_a_browser_hides_from_the_page_is_a_warning_in_the_log(
 
 def test_a_401_by_a_lost_cookie_is_a_warning_in_the_log(dev: MakeApp) -> None:
     app = dev()
-    log = log_lines()
+    log = capture_log()
 
     profile(app, PAGE, "http://127.0.0.1:8000", "cross-site")
 
@@ -421,7 +421,7 @@ def test_nothing_that_a_client_says_makes_the_doctor_stumble(
 
 def test_outside_dev_mode_a_refusal_tells_nothing_of_the_settings(make_app: MakeApp) -> None:
     app = make_app(PUBLIC_URL="https://api.example.com")
-    log = log_lines()
+    log = capture_log()
 
     refused = write(app, "http://localhost:4000", API, "same-site")
     hidden = ask(app.test_client(), "OPTIONS", "/user/login", "http://localhost:4000", API, headers=PREFLIGHT)

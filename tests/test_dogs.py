@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, at_once, bearer, refusal, register
+from .factories import PASSWORD, add_dog, api_error, bearer_headers, register, run_concurrently
 
 pytestmark = BOTH_ENGINES
 
@@ -133,16 +133,16 @@ def test_delete_returns_the_dog_and_it_is_gone(anna: FlaskClient) -> None:
     response = anna.delete(url_of(dog))
 
     assert response.json == {"data": dog, "status": {"code": 200, "message": "Success"}}
-    assert refusal(anna.get(url_of(dog))) == (404, "not-found")
-    assert refusal(anna.delete(url_of(dog))) == (404, "not-found")
+    assert api_error(anna.get(url_of(dog))) == (404, "not-found")
+    assert api_error(anna.delete(url_of(dog))) == (404, "not-found")
     assert anna.get(DOGS).json["data"] == [other]
 
 
 def test_a_bearer_token_writes_as_its_user(app: Flask, client: FlaskClient, anna: FlaskClient) -> None:
-    dog = client.post(DOGS, json=DOG, headers=bearer("Anna")).json["data"]
+    dog = client.post(DOGS, json=DOG, headers=bearer_headers("Anna")).json["data"]
 
     assert dog["owner"] == "Anna"
-    assert write(client, "DELETE", url_of(dog), headers=bearer("Anna")).status_code == 200
+    assert write(client, "DELETE", url_of(dog), headers=bearer_headers("Anna")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_returns_422_naming_every_field_that_is_not_1_to_80_characters_in_one_li
         anna.put(url_of(dog), json=texts),
         anna.patch(url_of(dog), json=texts),
     ):
-        assert refusal(response) == (422, "validation")
+        assert api_error(response) == (422, "validation")
         assert set(response.json["error"]["fields"]) == {"name", "owner", "breed"}
     assert anna.get(DOGS).json["data"] == [dog]
 
@@ -194,7 +194,7 @@ def test_returns_422_naming_what_is_missing_of_a_whole_dog(anna: FlaskClient, ve
 
     response = anna.open(path, method=verb, json={"owner": "Olga"})
 
-    assert refusal(response) == (422, "validation")
+    assert api_error(response) == (422, "validation")
     assert set(response.json["error"]["fields"]) == missing
 
 
@@ -207,7 +207,7 @@ def test_refuses_by_name_a_field_that_nobody_may_set(anna: FlaskClient, unknown:
         anna.put(url_of(dog), json={**DOG, unknown: 7}),
         anna.patch(url_of(dog), data={unknown: "7"}),
     ):
-        assert refusal(response) == (422, "validation")
+        assert api_error(response) == (422, "validation")
         assert set(response.json["error"]["fields"]) == {unknown}
     assert anna.get(DOGS).json["data"] == [dog]
 
@@ -233,7 +233,7 @@ def test_refuses_a_body_that_is_neither_a_json_object_nor_a_form(
         anna.put(url_of(dog), **content),
         anna.patch(url_of(dog), **content),
     ):
-        assert refusal(response)[0] == status
+        assert api_error(response)[0] == status
     assert anna.get(DOGS).json["data"] == [dog]
 
 
@@ -245,7 +245,7 @@ def test_a_stranger_gets_403_before_any_412(anna: FlaskClient, bob: FlaskClient,
     dog = add_dog(anna, owner="Bob")
 
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"stale"'}, {"If-Match": etag_of(bob, dog)}):
-        assert refusal(write(bob, verb, url_of(dog), headers=headers)) == (403, "forbidden")
+        assert api_error(write(bob, verb, url_of(dog), headers=headers)) == (403, "forbidden")
     assert anna.get(url_of(dog)).json["data"] == dog
 
 
@@ -282,7 +282,7 @@ def test_returns_412_when_it_is_no_longer_what_the_client_has_seen(anna: FlaskCl
 
     for verb in WRITES:
         response = write(anna, verb, url_of(dog), headers={"If-Match": form.format(old=old, new=new)})
-        assert refusal(response) == (412, "precondition-failed")
+        assert api_error(response) == (412, "precondition-failed")
     assert anna.get(url_of(dog)).json["data"] == dog
     assert etag_of(anna, dog) == new
 
@@ -332,14 +332,14 @@ def test_a_head_is_a_get_without_its_body(anna: FlaskClient, client: FlaskClient
 
 
 def test_of_parallel_patches_on_one_state_one_wins(app: Flask, anna: FlaskClient) -> None:
-    who = bearer("Anna")
+    who = bearer_headers("Anna")
     for _ in range(5):
         dog = add_dog(anna)
         seen = {**who, "If-Match": etag_of(anna, dog)}
         names = [f"Rex {number}" for number in range(6)]
         patches = [partial(app.test_client().patch, url_of(dog), json={"name": name}, headers=seen) for name in names]
 
-        answers = at_once(app, *patches)
+        answers = run_concurrently(app, *patches)
 
         assert sorted(answer.status_code for answer in answers) == [200, *[412] * 5]
         winner = next(answer for answer in answers if answer.status_code == 200)
@@ -347,10 +347,10 @@ def test_of_parallel_patches_on_one_state_one_wins(app: Flask, anna: FlaskClient
 
 
 def test_no_parallel_change_is_lost(app: Flask, anna: FlaskClient) -> None:
-    who, dog = bearer("Anna"), add_dog(anna)
+    who, dog = bearer_headers("Anna"), add_dog(anna)
     changes = [{"name": "Max"}, {"owner": "Carl"}, {"breed": "Beagle"}, {}]
 
-    answers = at_once(
+    answers = run_concurrently(
         app, *(partial(app.test_client().patch, url_of(dog), json=change, headers=who) for change in changes)
     )
 
@@ -361,9 +361,9 @@ def test_no_parallel_change_is_lost(app: Flask, anna: FlaskClient) -> None:
 
 
 def test_of_parallel_deletes_one_wins(app: Flask, anna: FlaskClient) -> None:
-    who, dog = bearer("Anna"), add_dog(anna)
+    who, dog = bearer_headers("Anna"), add_dog(anna)
 
-    answers = at_once(app, *[partial(app.test_client().delete, url_of(dog), headers=who)] * 5)
+    answers = run_concurrently(app, *[partial(app.test_client().delete, url_of(dog), headers=who)] * 5)
 
     assert sorted(answer.status_code for answer in answers) == [200, *[404] * 4]
 
@@ -385,7 +385,7 @@ def test_returns_404_for_an_id_of_no_dog_on_every_verb(anna: FlaskClient, dog_id
     answers = {verb: write(anna, verb, path, headers={"If-Match": "*"}) for verb in WRITES}
     answers["GET"] = anna.get(path)
 
-    assert {verb: refusal(answer) for verb, answer in answers.items()} == dict.fromkeys(answers, (404, "not-found"))
+    assert {verb: api_error(answer) for verb, answer in answers.items()} == dict.fromkeys(answers, (404, "not-found"))
     assert anna.head(path).status_code == 404
     assert anna.get(DOGS).json["data"] == [dog]
 
@@ -414,15 +414,15 @@ def test_the_id_of_a_deleted_dog_is_never_given_again(anna: FlaskClient) -> None
     new = add_dog(anna)
 
     assert new["id"] > dog["id"]
-    assert refusal(anna.delete(url_of(dog), headers={"If-Match": old})) == (404, "not-found")
-    assert refusal(anna.delete(url_of(new), headers={"If-Match": old})) == (412, "precondition-failed")
+    assert api_error(anna.delete(url_of(dog), headers={"If-Match": old})) == (404, "not-found")
+    assert api_error(anna.delete(url_of(new), headers={"If-Match": old})) == (412, "precondition-failed")
 
 
 def test_the_ids_of_a_deleted_accounts_dogs_are_never_given_again(anna: FlaskClient, bob: FlaskClient) -> None:
     dog = add_dog(anna)
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
 
-    assert refusal(bob.get(url_of(dog))) == (404, "not-found")
+    assert api_error(bob.get(url_of(dog))) == (404, "not-found")
     assert add_dog(bob)["id"] > dog["id"]
 
 
@@ -521,7 +521,7 @@ def test_mine_finds_the_dogs_of_who_is_logged_in(anna: FlaskClient, bob: FlaskCl
 
 
 def test_mine_needs_a_login(client: FlaskClient) -> None:
-    assert refusal(client.get(DOGS, query_string={"mine": "true"})) == (401, "unauthorized")
+    assert api_error(client.get(DOGS, query_string={"mine": "true"})) == (401, "unauthorized")
 
 
 def test_user_id_finds_the_dogs_that_an_account_created(anna: FlaskClient, bob: FlaskClient) -> None:
@@ -550,7 +550,7 @@ def test_a_user_id_of_nobody_finds_nothing(anna: FlaskClient) -> None:
 def test_returns_422_naming_a_parameter_that_can_not_be_read(client: FlaskClient, name: str, value: str) -> None:
     response = client.get(DOGS, query_string={name: value})
 
-    assert refusal(response) == (422, "validation")
+    assert api_error(response) == (422, "validation")
     assert set(response.json["error"]["fields"]) == {name}
 
 
@@ -563,7 +563,7 @@ def test_returns_422_naming_every_unknown_parameter(anna: FlaskClient, verb: str
 
     response = anna.open(f"{url_of(dog) if is_item else DOGS}?page=2&Name=x", method=verb, **body)
 
-    assert refusal(response) == (422, "validation")
+    assert api_error(response) == (422, "validation")
     assert set(response.json["error"]["fields"]) == {"page", "Name"}
     assert anna.get(DOGS).json["data"] == [dog]
 
@@ -573,10 +573,10 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask]) -> 
     anna, bob = register(app, "Anna"), register(app, "Bob")
     dog = add_dog(anna)
 
-    assert refusal(write(bob, "PUT", url_of(dog), headers={"If-Match": '"x"'})) == (403, "forbidden")
-    assert refusal(write(anna, "PUT", url_of(dog), headers={"If-Match": '"x"'})) == (412, "precondition-failed")
-    assert refusal(anna.put(url_of(dog), json={})) == (422, "validation")
-    assert refusal(anna.get(f"{DOGS}/{2**63}")) == (404, "not-found")
+    assert api_error(write(bob, "PUT", url_of(dog), headers={"If-Match": '"x"'})) == (403, "forbidden")
+    assert api_error(write(anna, "PUT", url_of(dog), headers={"If-Match": '"x"'})) == (412, "precondition-failed")
+    assert api_error(anna.put(url_of(dog), json={})) == (422, "validation")
+    assert api_error(anna.get(f"{DOGS}/{2**63}")) == (404, "not-found")
     assert anna.delete(url_of(dog)).json["data"] == dog
 
 

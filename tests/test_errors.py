@@ -27,7 +27,7 @@ from api.routes import ROUTES
 from api.security.passwords import hasher
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
-from .factories import PASSWORD, add_dog, browser_form, example, log_lines, no_room, refusal, register
+from .factories import PASSWORD, add_dog, api_error, capture_log, example_path, multipart_form, register, saturate
 
 PROBLEM = "application/problem+json"
 CARL = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
@@ -65,7 +65,7 @@ def eleventh_wrong_guess(app: Flask, anna: FlaskClient, **headers: str) -> TestR
 
 
 def login_while_all_are_busy(app: Flask, anna: FlaskClient, **headers: str) -> TestResponse:
-    with no_room(limiters.get(app).cpu):
+    with saturate(limiters.get(app).cpu):
         return anna.post("/user/login", json={"username": "Anna", "password": PASSWORD}, headers=headers)
 
 
@@ -141,7 +141,7 @@ def test_a_failure_has_the_envelope_its_status_its_kind_and_fields_only_where_so
 
     answer = send(app, anna)
 
-    assert refusal(answer) == (status, slug)
+    assert api_error(answer) == (status, slug)
     assert ("fields" in answer.json["error"]) == (slug in ("conflict", "validation"))
 
 
@@ -193,7 +193,7 @@ def test_the_examples_of_the_pages_call_this_server(make_app: Callable[..., Flas
 
 
 def test_a_page_of_an_error_that_does_not_exist_is_404(client: FlaskClient) -> None:
-    assert refusal(client.get("/errors/nothing")) == (404, "not-found")
+    assert api_error(client.get("/errors/nothing")) == (404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_every_wrong_field_is_named_at_once(client: FlaskClient) -> None:
 
     answer = client.post("/user/register", json=body)
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == set(body)
     assert all(messages and all(messages) for messages in answer.json["error"]["fields"].values())
 
@@ -292,16 +292,16 @@ def test_a_field_that_nobody_may_set_is_refused_by_name(anna: FlaskClient, field
     for method, path in (("PATCH", "/user/profile"), ("POST", "/api/v1/dogs")):
         answer = anna.open(path, method=method, json={"name": "Rex", "breed": "Poodle", field: 1})
 
-        assert refusal(answer) == (422, "validation")
+        assert api_error(answer) == (422, "validation")
         assert field in answer.json["error"]["fields"]
 
 
 def test_an_unknown_query_parameter_is_refused_by_name_everywhere(anna: FlaskClient) -> None:
     verbs = [(method, path) for resource, path in ROUTES for method in sorted(resource.methods)]
     for method, path in verbs:
-        answer = anna.open(example(path), method=method, query_string={"surprise": "1"}, json={})
+        answer = anna.open(example_path(path), method=method, query_string={"surprise": "1"}, json={})
 
-        assert refusal(answer) == (422, "validation"), (method, path)
+        assert api_error(answer) == (422, "validation"), (method, path)
         assert "surprise" in answer.json["error"]["fields"]
 
 
@@ -350,13 +350,13 @@ def test_an_unknown_path_is_404_in_the_envelope(client: FlaskClient, method: str
 
         assert answer.status_code == 404
         assert answer.headers["Content-Type"] == "application/json"
-        assert method == "HEAD" or refusal(answer) == (404, "not-found")
+        assert method == "HEAD" or api_error(answer) == (404, "not-found")
 
 
 @pytest.mark.parametrize("prefix", [*PREFIXES, f"{PREFIXES[1]}/v1"])
 def test_a_prefix_alone_is_404_in_the_envelope(client: FlaskClient, prefix: str) -> None:
     for path in (prefix, f"{prefix}/"):
-        assert refusal(client.get(path)) == (404, "not-found")
+        assert api_error(client.get(path)) == (404, "not-found")
 
 
 @TESTING_OR_NOT
@@ -364,17 +364,17 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(client: FlaskClient) -> 
     for resource, path in ROUTES:
         right = {*resource.methods, "OPTIONS", *(["HEAD"] if "GET" in resource.methods else [])}
         for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - right:
-            answer = client.open(example(path), method=method)
+            answer = client.open(example_path(path), method=method)
 
             assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/json")
             assert set(answer.headers["Allow"].split(", ")) == right
-            assert method == "HEAD" or refusal(answer) == (405, "method-not-allowed")
+            assert method == "HEAD" or api_error(answer) == (405, "method-not-allowed")
 
 
 def test_a_slash_at_the_end_changes_nothing(anna: FlaskClient) -> None:
     add_dog(anna)
     for (_, path), method in itertools.product(ROUTES, ("GET", "OPTIONS")):
-        plain, slashed = (anna.open(f"{example(path)}{end}", method=method) for end in ("", "/"))
+        plain, slashed = (anna.open(f"{example_path(path)}{end}", method=method) for end in ("", "/"))
 
         assert slashed.status_code == plain.status_code
         assert slashed.status_code not in range(300, 400)
@@ -392,7 +392,7 @@ def test_a_write_with_a_slash_at_the_end_keeps_its_body(client: FlaskClient) -> 
 
 @pytest.mark.parametrize("path", ["//user/login", "/user//login", "/api/v1/dogs//", "/api/v1/../v1/dogs"])
 def test_a_path_that_is_written_oddly_is_not_redirected(client: FlaskClient, path: str) -> None:
-    assert refusal(client.post(path, json={})) == (404, "not-found")
+    assert api_error(client.post(path, json={})) == (404, "not-found")
 
 
 # Headers that no client should send
@@ -443,7 +443,7 @@ def crash() -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_a_crash_is_500_without_a_word_about_it_and_is_logged(app: Flask, prefix: str, accept: str) -> None:
     app.add_url_rule(f"{prefix}/crash/now", view_func=crash)
-    log = log_lines()
+    log = capture_log()
 
     answer = app.test_client().get(f"{prefix}/crash/now", headers={"Accept": accept, "X-Request-ID": "the-crash"})
 
@@ -469,7 +469,7 @@ def test_a_crash_after_a_write_begins_leaves_the_database_usable(app: Flask, ann
 def test_a_failure_of_the_disk_is_503_without_a_path(app: Flask, anna: FlaskClient) -> None:
     answer = registration_where_no_picture_can_be_kept(app, anna)
 
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json["status"]["message"].startswith("Pictures can't be stored right now")
     assert not [word for word in ("/", ".webp", "Errno", "irectory") if word in answer.json["status"]["message"]]
@@ -483,7 +483,7 @@ def test_a_picture_that_can_not_be_read_is_503_and_its_profile_is_not(app: Flask
 
     answer = anna.get(f"/profile_pics/{account['image']}")
 
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert anna.get("/user/profile").json["data"] == account
 
@@ -493,7 +493,7 @@ def test_a_full_disk_is_507_and_reading_goes_on(app: Flask, anna: FlaskClient) -
 
     answer = write_to_a_full_disk(app, anna)
 
-    assert refusal(answer) == (507, "insufficient-storage")
+    assert api_error(answer) == (507, "insufficient-storage")
     assert "database or disk is full" not in answer.get_data(as_text=True)
     assert "Retry-After" not in answer.headers
     assert len(anna.get("/api/v1/dogs?limit=100").json["data"]) >= len(before)
@@ -511,7 +511,7 @@ def test_a_locked_database_is_503_until_it_is_free(app: Flask, anna: FlaskClient
         read = anna.get("/api/v1/dogs")
         other.execute("ROLLBACK")
 
-    assert refusal(refused) == (503, "unavailable")
+    assert api_error(refused) == (503, "unavailable")
     assert int(refused.headers["Retry-After"]) > 0
     assert "locked" not in refused.get_data(as_text=True)
     assert read.json["data"] == []
@@ -531,7 +531,7 @@ def test_a_database_that_is_gone_is_503(app: Flask, settings: dict[str, Any], go
     client = app.test_client()
 
     for answer in (client.get("/api/v1/dogs"), client.post("/user/login", json={"username": "A", "password": "wrong"})):
-        assert refusal(answer) == (503, "unavailable")
+        assert api_error(answer) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
         assert not [word for word in ("table", "open", "sqlite") if word in answer.get_data(as_text=True)]
     assert client.get("/health/live").status_code == 200
@@ -552,7 +552,7 @@ def bodies() -> dict[str, bytes]:
     whole = dict.fromkeys(FIELDS, LONG)
     text = json.dumps({**whole, "username": "Carl", "email": "carl@example.com", "remember": True})
     form = urlencode(whole).encode()
-    parts = browser_form(*((name, None, LONG.encode()) for name in FIELDS))["data"]
+    parts = multipart_form(*((name, None, LONG.encode()) for name in FIELDS))["data"]
     return {
         "object": json.dumps(whole).encode(),
         "list in place of a text": json.dumps({name: [LONG] for name in FIELDS}).encode(),
@@ -576,7 +576,7 @@ def bodies() -> dict[str, bytes]:
         "form, odd": form.replace(b"=", b"=%", 1) + b"&&=;",
         "parts": parts,
         "parts, each twice": parts[: -len(b"--limit--\r\n")] + parts,
-        "parts, the password as a file": browser_form(*((name, "x", LONG.encode()) for name in FIELDS))["data"],
+        "parts, the password as a file": multipart_form(*((name, "x", LONG.encode()) for name in FIELDS))["data"],
         "parts, cut": parts[:-16],
     }
 
@@ -586,10 +586,10 @@ def bodies() -> dict[str, bytes]:
 def test_no_answer_and_no_log_line_holds_a_password_of_a_body_that_is_refused(
     app: Flask, anna: FlaskClient, content_type: str | None
 ) -> None:
-    log = log_lines()
+    log = capture_log()
     accepts = itertools.cycle(["*/*", PROBLEM, "text/html"])
     verbs = [
-        (method, example(path))
+        (method, example_path(path))
         for resource, path in ROUTES
         for method in sorted(resource.methods)
         if hasattr(getattr(resource, method.lower()), "body_schema")
@@ -629,7 +629,7 @@ WRONG = {"current_password": LONG}
 def test_no_answer_and_no_log_line_holds_a_password_that_was_looked_at(
     anna: FlaskClient, method: str, path: str, body: dict[str, Any], status: int, accept: str
 ) -> None:
-    log = log_lines()
+    log = capture_log()
 
     answer = anna.open(path, method=method, json=body, headers={"Accept": accept})
 
@@ -644,13 +644,13 @@ def test_no_answer_and_no_log_line_holds_a_password_that_was_looked_at(
 def test_no_answer_and_no_log_line_holds_what_the_query_path_cookie_or_header_says(
     app: Flask, header: str, accept: str
 ) -> None:
-    log = log_lines()
+    log = capture_log()
     client = app.test_client()
     client.set_cookie("session", MARK)
     headers = {"Accept": accept, "Authorization": header, "Referer": f"http://localhost/?{MARK}"}
     for resource, path in ROUTES:
         for method in sorted({*resource.methods, "TRACE", "OPTIONS"}):
-            for url in (f"{example(path)}?password={MARK}", f"/user/{MARK}?{urlencode({'q': MARK})}"):
+            for url in (f"{example_path(path)}?password={MARK}", f"/user/{MARK}?{urlencode({'q': MARK})}"):
                 answer = client.open(url, method=method, headers=headers)
                 text = answer.get_data(as_text=True) + str(answer.headers)
                 assert not [secret for secret in (MARK, header.split()[1]) if secret in text]
@@ -660,12 +660,12 @@ def test_no_answer_and_no_log_line_holds_what_the_query_path_cookie_or_header_sa
 
 @TESTING_OR_NOT
 def test_no_answer_and_no_log_line_holds_a_password_when_the_server_crashes(app: Flask, anna: FlaskClient) -> None:
-    log = log_lines()
+    log = capture_log()
     hasher.set(app, hasher.get(app)._replace(dummy_hash=LONG))  # no hash, so bcrypt fails on it
 
     answer = anna.post("/user/login", json={"username": "Nobody", "password": LONG})
 
-    assert refusal(answer) == (500, "internal")
+    assert api_error(answer) == (500, "internal")
     assert MARK not in answer.get_data(as_text=True)
     assert "ERROR" in log.getvalue()
     assert "verify_password" in log.getvalue()

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from api.frontend import client_build
 
-from .factories import refusal
+from .factories import api_error
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
 SCRIPT = "console.log('dogs');" * 50
@@ -79,19 +79,19 @@ def test_a_browser_gets_the_client_at_every_address_that_the_api_leaves_free(
     ],
 )
 def test_an_address_of_the_api_is_never_the_client(with_client: FlaskClient, path: str, status: int) -> None:
-    assert refusal(with_client.get(path, headers=BROWSER))[0] == status
+    assert api_error(with_client.get(path, headers=BROWSER))[0] == status
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/avif,image/webp,*/*;q=0.8"])
 def test_a_program_gets_no_page_in_place_of_what_is_missing(with_client: FlaskClient, accept: str | None) -> None:
     response = with_client.get("/dog", headers={"Accept": accept} if accept else {})
 
-    assert refusal(response) == (404, "not-found")
+    assert api_error(response) == (404, "not-found")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_nothing_can_be_sent_to_an_address_of_the_client(with_client: FlaskClient, method: str) -> None:
-    assert refusal(with_client.open("/login", method=method, headers=BROWSER)) == (404, "not-found")
+    assert api_error(with_client.open("/login", method=method, headers=BROWSER)) == (404, "not-found")
 
 
 def test_its_policy_runs_no_inline_script_and_its_nonce_is_used_once(with_client: FlaskClient) -> None:
@@ -170,7 +170,7 @@ def test_without_the_client_the_first_page_leads_to_the_docs_and_says_how_to_get
 
 @pytest.mark.parametrize("path", ["/login", "/index.html", "/assets/main-1f2e.js"])
 def test_without_the_client_its_addresses_are_404(without_client: FlaskClient, path: str) -> None:
-    assert refusal(without_client.get(path, headers=BROWSER)) == (404, "not-found")
+    assert api_error(without_client.get(path, headers=BROWSER)) == (404, "not-found")
 
 
 # --- The documentation ---

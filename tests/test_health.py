@@ -20,7 +20,7 @@ from models import migrations
 from models.db.connection import make_database
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
-from .factories import log_lines, refusal, sqlite_file
+from .factories import api_error, capture_log, sqlite_file
 from .postgres import Cluster
 from .s3 import S3
 
@@ -40,7 +40,7 @@ def ready(client: FlaskClient) -> Any:
 def reasons(client: FlaskClient) -> dict[str, list[str]]:
     """Why it is not ready."""
     answer = ready(client)
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "1"
     fields = answer.json["error"]["fields"]
     assert answer.json["status"]["message"] == ". ".join(text for texts in fields.values() for text in texts)
@@ -73,7 +73,7 @@ def test_a_file_in_place_of_the_folder_of_pictures_is_a_reason(
 ) -> None:
     client = make_app().test_client()
     Path(settings["UPLOADS_URL"]).write_text("no folder")
-    log = log_lines()
+    log = capture_log()
 
     assert reasons(client) == {"store": [STORE]}
 
@@ -98,7 +98,7 @@ class TestSQLite:
 
     def test_a_file_that_is_no_database_is_a_reason(self, client: FlaskClient, file: Path) -> None:
         file.write_bytes(b"This was a database once. " * 1000)
-        log = log_lines()
+        log = capture_log()
 
         assert reasons(client) == {"database": [DATABASE]}
         assert f"{DATABASE} (DatabaseError)" in log.getvalue()
@@ -178,7 +178,7 @@ class TestPostgres:
     def test_a_server_that_is_gone_is_a_reason_until_it_is_back(self, client: FlaskClient, cluster: Cluster) -> None:
         assert ready(client).status_code == 200
         cluster.stop()
-        log = log_lines()
+        log = capture_log()
 
         assert reasons(client) == {"database": [DATABASE]}
         assert f"{DATABASE} (OperationalError)" in log.getvalue()

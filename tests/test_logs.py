@@ -25,7 +25,7 @@ from api.routes import KennelApi
 from api.version import version
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, bearer, log_lines, register
+from .factories import PASSWORD, add_dog, bearer_headers, capture_log, register
 from .live_server import Server
 
 MakeApp = Callable[..., Flask]
@@ -72,7 +72,7 @@ def parsed(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_request_is_one_line_with_all_that_matters(anna: FlaskClient) -> None:
-    log = log_lines()
+    log = capture_log()
 
     anna.get("/user/1", headers={"X-Request-ID": "first"})
     anna.get("/user/profile", headers={"X-Request-ID": "second"})
@@ -104,7 +104,7 @@ def test_a_request_is_one_line_with_all_that_matters(anna: FlaskClient) -> None:
     ],
 )
 def test_every_kind_of_answer_is_one_line(client: FlaskClient, method: str, path: str, route: str, status: int) -> None:
-    log = log_lines()
+    log = capture_log()
 
     answer = client.open(path, method=method)
 
@@ -115,7 +115,7 @@ def test_every_kind_of_answer_is_one_line(client: FlaskClient, method: str, path
 
 
 def test_the_line_of_a_login_names_who_logged_in(app: Flask, anna: FlaskClient) -> None:
-    log = log_lines()
+    log = capture_log()
 
     app.test_client().post("/user/login", json={"username": "Anna", "password": PASSWORD})
 
@@ -124,7 +124,7 @@ def test_the_line_of_a_login_names_who_logged_in(app: Flask, anna: FlaskClient) 
 
 def test_a_line_for_people_says_the_same(make_app: MakeApp) -> None:
     anna = register(make_app(LOG_FORMAT="text"), "Anna")
-    log = log_lines()
+    log = capture_log()
 
     anna.get("/user/profile?x=1", headers={"X-Request-ID": "mine"})
 
@@ -144,7 +144,7 @@ def test_the_log_goes_to_standard_error(capsys: pytest.CaptureFixture[str], make
 @pytest.mark.parametrize(("level", "levels"), [("info", ["info", "error", "info"]), ("warning", ["error"])])
 def test_lines_below_the_level_are_not_written(make_app: MakeApp, level: str, levels: list[str]) -> None:
     client = with_crash(make_app(LOG_FORMAT="json", LOG_LEVEL=level)).test_client()
-    log = log_lines()
+    log = capture_log()
 
     client.get("/health/live")
     client.post("/api/crash", json={})
@@ -155,7 +155,7 @@ def test_lines_below_the_level_are_not_written(make_app: MakeApp, level: str, le
 def test_a_second_application_does_not_write_each_line_twice(make_app: MakeApp) -> None:
     make_app()
     client = make_app(LOG_FORMAT="json").test_client()
-    log = log_lines()
+    log = capture_log()
 
     client.get("/health/live")
 
@@ -169,7 +169,7 @@ def test_a_second_application_does_not_write_each_line_twice(make_app: MakeApp) 
 def test_what_a_library_warns_of_is_a_line_too(make_app: MakeApp, name: str) -> None:
     make_app(LOG_FORMAT="json")
     make_app(LOG_FORMAT="json")  # a second application does not write it twice
-    log = log_lines()
+    log = capture_log()
 
     logging.getLogger(name).info("This is of no use to anybody: SELECT 'swordfish'")
     logging.getLogger(name).warning("error connecting in %r: %s", "pool-1", "connection refused")
@@ -181,7 +181,7 @@ def test_what_a_library_warns_of_is_a_line_too(make_app: MakeApp, name: str) -> 
 
 def test_a_library_says_no_more_at_the_level_debug(make_app: MakeApp) -> None:
     client = make_app(LOG_FORMAT="json", LOG_LEVEL="debug").test_client()
-    log = log_lines()
+    log = capture_log()
 
     client.post("/user/login", json={"username": "Anna", "password": PASSWORD})
 
@@ -190,7 +190,7 @@ def test_a_library_says_no_more_at_the_level_debug(make_app: MakeApp) -> None:
 
 def test_the_text_of_a_librarys_exception_is_not_quoted(make_app: MakeApp) -> None:
     make_app(LOG_FORMAT="json")
-    log = log_lines()
+    log = capture_log()
 
     try:
         raise ValueError(SECRET)
@@ -228,7 +228,7 @@ SECRET = "swordfish"
 
 @BOTH_ENGINES
 def test_nothing_that_users_typed_or_hold_is_in_the_lines(app: Flask) -> None:
-    log = log_lines()
+    log = capture_log()
     body = {"username": "Anna swordfish", "email": "anna.swordfish@example.com", "password": SECRET}
     client = app.test_client()
     client.post("/user/register", json=body)
@@ -240,7 +240,7 @@ def test_nothing_that_users_typed_or_hold_is_in_the_lines(app: Flask) -> None:
     client.get("/profile_pics/swordfish")
     client.get("/health/live", headers={"User-Agent": SECRET, "Referer": SECRET, "Authorization": f"Bearer {SECRET}"})
     client.get("/health/live", headers={"X-Request-ID": "swordfish?", "Cookie": "session=swordfish"})
-    token = bearer("Anna swordfish")["Authorization"]
+    token = bearer_headers("Anna swordfish")["Authorization"]
     client.get("/user/profile", headers={"Authorization": token})
     cookie = client.get_cookie("session")
 
@@ -255,7 +255,7 @@ def test_a_crash_is_logged_with_its_request_id_its_cause_and_where_it_happened(
     make_app: MakeApp, log_format: str
 ) -> None:
     client = with_crash(make_app(LOG_FORMAT=log_format)).test_client()
-    log = log_lines()
+    log = capture_log()
 
     client.post("/api/crash", json={}, headers={"X-Request-ID": "the-crash"})
 
@@ -284,10 +284,10 @@ def test_a_crash_is_logged_without_a_secret_in_whatever_spelling(
     anna = register(app, "Anna")
     cookie = anna.get_cookie("session")
     assert cookie
-    token = bearer("Anna")["Authorization"].split()[1]
+    token = bearer_headers("Anna")["Authorization"].split()[1]
     told = (password, repr(password), json.dumps(password), cookie.value, token, "anna@example.com")
     monkeypatch.setattr(Crash, "told", told)
-    log = log_lines()
+    log = capture_log()
 
     for content in ({"json": {"password": password, "note": [SECRET]}}, {"data": {"new_password": password}}):
         answer = anna.post("/api/crash", headers={"Authorization": f"Bearer {token}"}, **content)
@@ -319,7 +319,7 @@ def test_a_crash_with_half_a_surrogate_pair_in_its_text_is_logged_all_the_same(
 
 
 def test_a_line_stays_one_line_whatever_is_sent(app: Flask) -> None:
-    log = log_lines()
+    log = capture_log()
     client = app.test_client()
 
     client.get("/user/1%0aINFO%20forged", headers={"User-Agent": "a b"})

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from .cluster import Machines, call, fields_of, photo_of
+from .cluster import TwoNodeCluster, call, photo_file, registration_fields
 from .factories import PASSWORD
 from .live_server import Server
 from .postgres import Databases
@@ -36,12 +36,12 @@ def store(s3: S3) -> Bucket:
 @pytest.fixture(scope="module")
 def machines(
     system: None, databases: Databases, store: Bucket, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machines]:
+) -> Iterator[TwoNodeCluster]:
     """Two servers that share nothing but a database and a store."""
     url = databases.create()
     folder = tmp_path_factory.mktemp("machines")
     shared = {"DATABASE_URL": url, "UPLOADS_URL": store.url, **store.s3.environment}
-    with Machines(folder, RATELIMIT_ENABLED="false", **shared) as running:
+    with TwoNodeCluster(folder, RATELIMIT_ENABLED="false", **shared) as running:
         yield running
     databases.drop(url)
 
@@ -51,7 +51,7 @@ class User:
 
     def __init__(self, server: Server, name: str = "Anna", **content: Any) -> None:
         self.name = f"{name}{next(numbers)}"
-        answer = call(server, "POST", "/user/register", data=fields_of(self.name), **content)
+        answer = call(server, "POST", "/user/register", data=registration_fields(self.name), **content)
         assert answer.status_code == 201, answer.text
         self.data = answer.json()["data"]
         self.cookies = answer.cookies.get_dict()
@@ -80,7 +80,7 @@ def profile(server: Server, **who: Any) -> int:
 # --- Sessions and accounts ---
 
 
-def test_a_session_made_on_one_is_valid_on_the_other_and_ended_there_ends_on_both(machines: Machines) -> None:
+def test_a_session_made_on_one_is_valid_on_the_other_and_ended_there_ends_on_both(machines: TwoNodeCluster) -> None:
     anna = User(machines.one)
     assert profile(machines.other, cookies=anna.cookies) == 200
 
@@ -89,7 +89,7 @@ def test_a_session_made_on_one_is_valid_on_the_other_and_ended_there_ends_on_bot
     assert [profile(server, cookies=anna.cookies) for server in machines.both] == [401, 401]
 
 
-def test_a_change_of_the_password_on_one_ends_other_sessions_and_tokens_on_the_other(machines: Machines) -> None:
+def test_a_change_of_the_password_on_one_ends_other_sessions_and_tokens_on_the_other(machines: TwoNodeCluster) -> None:
     anna = User(machines.one)
     again = anna.log_in(machines.other)
     change = {"current_password": PASSWORD, "new_password": "another horse"}
@@ -105,8 +105,8 @@ def test_a_change_of_the_password_on_one_ends_other_sessions_and_tokens_on_the_o
     assert anna.log_in(machines.other, "another horse").status_code == 200
 
 
-def test_an_account_deleted_on_one_is_gone_on_the_other(machines: Machines) -> None:
-    anna = User(machines.one, files=photo_of())
+def test_an_account_deleted_on_one_is_gone_on_the_other(machines: TwoNodeCluster) -> None:
+    anna = User(machines.one, files=photo_file())
     dog = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
     paths = [f"/user/{anna.data['id']}", f"/api/v1/dogs/{dog['id']}", f"/profile_pics/{anna.data['image']}"]
     assert [call(machines.other, "GET", path).status_code for path in paths] == [200, 200, 200]
@@ -120,16 +120,16 @@ def test_an_account_deleted_on_one_is_gone_on_the_other(machines: Machines) -> N
 
 
 def test_of_registrations_of_one_name_on_both_at_once_one_wins_and_no_file_is_left_over(
-    machines: Machines, store: Bucket
+    machines: TwoNodeCluster, store: Bucket
 ) -> None:
     before = store.names()
     name = f"Bob{next(numbers)}"
     gate = threading.Barrier(8)
 
     def register(number: int) -> requests.Response:
-        fields = {**fields_of(name), "email": f"{name}-{number}@example.com"}
+        fields = {**registration_fields(name), "email": f"{name}-{number}@example.com"}
         gate.wait()
-        return call(machines.both[number % 2], "POST", "/user/register", data=fields, files=photo_of())
+        return call(machines.both[number % 2], "POST", "/user/register", data=fields, files=photo_file())
 
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(register, range(8)))
@@ -143,9 +143,9 @@ def test_of_registrations_of_one_name_on_both_at_once_one_wins_and_no_file_is_le
 
 
 def test_a_picture_uploaded_through_one_is_served_by_the_other_and_a_replaced_one_by_neither(
-    machines: Machines,
+    machines: TwoNodeCluster,
 ) -> None:
-    anna = User(machines.one, files=photo_of())
+    anna = User(machines.one, files=photo_file())
     path = f"/profile_pics/{anna.data['image']}"
     here, there = (call(server, "GET", path) for server in machines.both)
     assert here.status_code == there.status_code == 200
@@ -154,14 +154,14 @@ def test_a_picture_uploaded_through_one_is_served_by_the_other_and_a_replaced_on
     kept = call(machines.other, "GET", path, headers={"If-None-Match": here.headers["ETag"]})
     assert kept.status_code == 304
 
-    replaced = anna.call(machines.other, "PUT", "/user/picture", files=photo_of())
+    replaced = anna.call(machines.other, "PUT", "/user/picture", files=photo_file())
 
     assert [call(server, "GET", path).status_code for server in machines.both] == [404, 404]
     path = f"/profile_pics/{replaced.json()['data']['image']}"
     assert [call(server, "GET", path).status_code for server in machines.both] == [200, 200]
 
 
-def test_a_dog_changed_on_one_is_changed_on_the_other_where_an_older_state_is_refused(machines: Machines) -> None:
+def test_a_dog_changed_on_one_is_changed_on_the_other_where_an_older_state_is_refused(machines: TwoNodeCluster) -> None:
     anna = User(machines.one)
     made = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"})
     path = f"/api/v1/dogs/{made.json()['data']['id']}"
@@ -178,7 +178,7 @@ def test_a_dog_changed_on_one_is_changed_on_the_other_where_an_older_state_is_re
     assert call(machines.one, "GET", path).status_code == 404
 
 
-def test_what_a_server_answered_before_is_never_answered_after_a_write_on_the_other(machines: Machines) -> None:
+def test_what_a_server_answered_before_is_never_answered_after_a_write_on_the_other(machines: TwoNodeCluster) -> None:
     anna = User(machines.one)
     made = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
     path = f"/api/v1/dogs/{made['id']}"
@@ -202,7 +202,7 @@ def test_what_a_server_answered_before_is_never_answered_after_a_write_on_the_ot
         assert anna.call(machines.other, "GET", "/api/v1/dogs", params=query).json()["data"] == []
 
 
-def test_a_page_is_followed_across_servers_by_its_cursor(machines: Machines) -> None:
+def test_a_page_is_followed_across_servers_by_its_cursor(machines: TwoNodeCluster) -> None:
     anna = User(machines.one)
     names = [f"Dog {number}" for number in range(7)]
     for name in names:
@@ -222,17 +222,19 @@ def test_a_page_is_followed_across_servers_by_its_cursor(machines: Machines) -> 
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=NEEDS_REDIS)])
-def limited(request: pytest.FixtureRequest, system: None, databases: Databases, tmp_path: Path) -> Iterator[Machines]:
+def limited(
+    request: pytest.FixtureRequest, system: None, databases: Databases, tmp_path: Path
+) -> Iterator[TwoNodeCluster]:
     """Two servers with limits, counted in the database and in Redis."""
     url = databases.create()
     counted = "database://" if request.param == "database" else request.getfixturevalue("redis").url
     settings = {"DATABASE_URL": url, "UPLOADS_URL": str(tmp_path / "uploads"), "RATELIMIT_STORAGE_URI": counted}
-    with Machines(tmp_path, **settings) as running:
+    with TwoNodeCluster(tmp_path, **settings) as running:
         yield running
     databases.drop(url)
 
 
-def test_failed_logins_and_registrations_are_counted_over_both(limited: Machines) -> None:
+def test_failed_logins_and_registrations_are_counted_over_both(limited: TwoNodeCluster) -> None:
     anna = User(limited.one)
     failed = [anna.log_in(limited.both[number % 2], WRONG).status_code for number in range(10)]
     assert failed == [401] * 10
@@ -257,7 +259,7 @@ def test_of_two_that_start_at_once_on_an_empty_database_one_applies_the_migratio
     databases: Databases, tmp_path: Path
 ) -> None:
     url = databases.create()
-    with Machines(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
+    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
         applied = [server.output().count("Applied ") for server in machines.both]
         assert [call(server, "GET", "/health/ready").status_code for server in machines.both] == [200, 200]
 

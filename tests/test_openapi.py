@@ -29,7 +29,7 @@ from schemas.fields import SingleLineString, Username
 
 from .factories import PHOTOS, add_dog, photo, register
 from .live_server import ROOT, Server
-from .openapi_conformance import Description
+from .openapi_conformance import OpenApiChecker
 from .test_access import ACCESS
 
 Json = dict[str, Any]
@@ -131,7 +131,7 @@ def test_it_is_valid_openapi(document: Json) -> None:
 
 
 def test_each_example_of_an_answer_has_the_shape_that_it_explains(document: Json) -> None:
-    description = Description(document)
+    description = OpenApiChecker(document)
     media = [
         media
         for response in document["components"]["responses"].values()

@@ -28,7 +28,7 @@ from api.http.concurrency import MAX_BODY_READERS
 from models.db.postgres import TIMEOUT
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
-from .factories import PASSWORD, PHOTOS, refusal, sqlite_file
+from .factories import PASSWORD, PHOTOS, api_error, sqlite_file
 from .live_server import Server
 from .postgres import Cluster
 
@@ -85,7 +85,7 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> None:
 
 
 def assert_unavailable(answer: requests.Response) -> None:
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
 
 
@@ -450,7 +450,7 @@ def fill(disk: Path, room: int = 0) -> Path:
 
 
 def assert_full(answer: requests.Response) -> None:
-    assert refusal(answer) == (507, "insufficient-storage")
+    assert api_error(answer) == (507, "insufficient-storage")
 
 
 def add_until_full(server: Server, cookies: dict[str, str]) -> dict[int, str]:

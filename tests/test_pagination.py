@@ -22,7 +22,7 @@ from models.casefold import casefold_nfc
 from models.dog import with_folded_columns
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
-from .factories import add_dog, refusal, register
+from .factories import add_dog, api_error, register
 
 pytestmark = BOTH_ENGINES
 
@@ -63,7 +63,7 @@ def is_taken(client: FlaskClient, query: str, cursor: str) -> bool:
     response = client.get(DOGS, query_string={**dict(parse_qsl(query)), "cursor": cursor})
     if response.status_code == 200:
         return True
-    assert refusal(response) == (422, "validation")
+    assert api_error(response) == (422, "validation")
     assert set(response.json["error"]["fields"]) == {"cursor"}
     return False
 
@@ -221,7 +221,7 @@ def test_a_page_has_50_dogs_unless_asked_for_1_to_100(crowd: FlaskClient) -> Non
 def test_returns_422_naming_a_limit_or_sort_out_of_bounds(client: FlaskClient, name: str, value: str) -> None:
     response = client.get(DOGS, query_string={name: value})
 
-    assert refusal(response) == (422, "validation")
+    assert api_error(response) == (422, "validation")
     assert set(response.json["error"]["fields"]) == {name}
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Machines, call, fields_of
-from .postgres import Cluster, installed
+from .cluster import TwoNodeCluster, call, registration_fields
+from .postgres import Cluster, find_postgres
 
 
 class Replica(Cluster):
@@ -21,7 +21,7 @@ class Replica(Cluster):
         self.primary = primary
 
     def __enter__(self) -> Replica:
-        self.programs, self.user = installed()
+        self.programs, self.user = find_postgres()
         self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir="/tmp"))
         if self.user:
             shutil.chown(self.folder, self.user)
@@ -55,8 +55,8 @@ def replica(primary: Cluster) -> Iterator[Replica]:
 def test_servers_go_on_with_the_replica_when_it_is_promoted(primary: Cluster, replica: Replica, tmp_path: Path) -> None:
     hosts = f"host=127.0.0.1,127.0.0.1&port={primary.port},{replica.port}"
     url = f"postgresql://kennel@/postgres?{hosts}&target_session_attrs=read-write"
-    with Machines(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
-        anna = call(machines.one, "POST", "/user/register", json=fields_of("Anna"))
+    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
+        anna = call(machines.one, "POST", "/user/register", json=registration_fields("Anna"))
         cookies = anna.cookies.get_dict()
         dog = {"name": "Rex", "breed": "Poodle"}
         assert call(machines.one, "POST", "/api/v1/dogs", json=dog, cookies=cookies).status_code == 201

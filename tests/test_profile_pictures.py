@@ -26,13 +26,13 @@ from .engines import BOTH_ENGINES
 from .factories import (
     PASSWORD,
     PHOTOS,
-    browser_form,
-    drawn,
-    meanwhile,
+    api_error,
+    interleave,
+    make_image,
+    multipart_form,
     photo,
-    refusal,
     register,
-    traced,
+    trace_sql,
 )
 
 Uploads = Callable[[], set[str]]
@@ -79,7 +79,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 def padded(size: int) -> bytes:
     """A good picture of exactly so many bytes."""
-    picture = drawn()
+    picture = make_image()
     end = picture[-12:]
     return picture[:-12] + chunk(b"teSt", bytes(size - len(picture) - 12)) + end
 
@@ -88,7 +88,7 @@ def zipped() -> bytes:
     """A zip file with a picture in it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("photo.png", drawn())
+        archive.writestr("photo.png", make_image())
     return buffer.getvalue()
 
 
@@ -151,7 +151,7 @@ def test_a_new_name_redraws_the_default_picture(
 
 
 def test_a_new_name_leaves_an_own_picture_alone(anna: FlaskClient, uploads: Uploads) -> None:
-    before = put(anna, drawn())
+    before = put(anna, make_image())
 
     after = anna.patch("/user/profile", json={"username": "Zoe"}).json["data"]
 
@@ -188,7 +188,7 @@ def test_the_picture_is_ready_for_an_img(
     normal: tuple[int, int],
     double: tuple[int, int] | None,
 ) -> None:
-    account = put(anna, drawn(size))
+    account = put(anna, make_image(size))
 
     image, folder = account["image"], "http://localhost:8000/profile_pics"
     sources = [f"{folder}/{image} 1x", *([f"{folder}/{double_of(image)} 2x"] if double else [])]
@@ -260,7 +260,7 @@ def test_an_upload_becomes_the_picture_and_nothing_of_it_is_left(
 def test_takes_a_picture_by_its_content_whatever_it_is_called(
     anna: FlaskClient, kind: str, name: str, declared: str
 ) -> None:
-    response = anna.put("/user/picture", data={"file": upload(drawn((30, 40), kind), name, declared)})
+    response = anna.put("/user/picture", data={"file": upload(make_image((30, 40), kind), name, declared)})
 
     assert response.status_code == 200
     assert response.json["data"]["picture"]["is_default"] is False
@@ -283,11 +283,11 @@ BAD_FILES: dict[str, bytes] = {
     "text": b"a photograph of me",
     "zero-bytes": b"",
     "truncated-jpeg": (PHOTOS / "grace_hopper.jpg").read_bytes()[:-2000],
-    "truncated-png": drawn()[:-20],
+    "truncated-png": make_image()[:-20],
     "magic-alone": b"\x89PNG\r\n\x1a\n",
     "bomb": bomb(),
-    "bmp": drawn(kind="BMP"),
-    "tiff": drawn(kind="TIFF"),
+    "bmp": make_image(kind="BMP"),
+    "tiff": make_image(kind="TIFF"),
 }
 
 
@@ -302,11 +302,11 @@ def test_returns_422_naming_the_file_and_leaves_no_file_when_it_is_no_picture(
 
 
 BAD_PARTS = {
-    "text": browser_form(("file", None, b"photo.jpg")),
-    "picture-as-text": browser_form(("file", None, b"GIF89a")),
-    "empty-text": browser_form(("file", None, b"")),
-    "two-files": browser_form(("file", "a.png", drawn()), ("file", "b.png", drawn())),
-    "file-and-text": browser_form(("file", "a.png", drawn()), ("file", None, b"b.png")),
+    "text": multipart_form(("file", None, b"photo.jpg")),
+    "picture-as-text": multipart_form(("file", None, b"GIF89a")),
+    "empty-text": multipart_form(("file", None, b"")),
+    "two-files": multipart_form(("file", "a.png", make_image()), ("file", "b.png", make_image())),
+    "file-and-text": multipart_form(("file", "a.png", make_image()), ("file", None, b"b.png")),
     "form": {"data": {"file": "photo.jpg"}},
     "json-text": {"json": {"file": "photo.jpg"}},
     "json-null": {"json": {"file": None}},
@@ -314,8 +314,8 @@ BAD_PARTS = {
     "json-object": {"json": {"file": {"stream": "x"}}},
     "json-list": {"json": {"file": [{}]}},
     "nothing-as-json": {"json": {}},
-    "nothing-as-form": browser_form(),
-    "empty-file-input": browser_form(("file", "", b"")),
+    "nothing-as-form": multipart_form(),
+    "empty-file-input": multipart_form(("file", "", b"")),
 }
 
 
@@ -332,7 +332,7 @@ def test_put_picture_returns_422_naming_the_file_when_it_is_not_one_file(
 
 
 def test_register_names_the_fields_beside_two_files(client: FlaskClient, uploads: Uploads) -> None:
-    form = browser_form(("file", "a.png", drawn()), ("file", "b.png", drawn()), ("email", None, b"none"))
+    form = multipart_form(("file", "a.png", make_image()), ("file", "b.png", make_image()), ("email", None, b"none"))
 
     response = client.post("/user/register", **form)
 
@@ -352,7 +352,7 @@ def test_register_as_json_takes_no_file(client: FlaskClient, kind: str) -> None:
 @pytest.mark.parametrize(
     ("field", "content"),
     [
-        pytest.param("picture", drawn(), id="under-another-name"),
+        pytest.param("picture", make_image(), id="under-another-name"),
         pytest.param("username", b"Anna", id="as-username"),
         pytest.param("password", b"correct horse", id="as-password"),
     ],
@@ -374,13 +374,13 @@ TEXTS = [(name, None, value.encode()) for name, value in CARL.items()]
     [
         pytest.param([("file", "", b"")], True, id="one-that-is-empty"),
         pytest.param([("file", "", b""), ("file", "", b"")], True, id="two-that-are-empty"),
-        pytest.param([("file", "", b""), ("file", "a.png", drawn())], False, id="one-empty-one-not"),
-        pytest.param([("file", "", drawn())], False, id="a-picture-without-a-name"),
+        pytest.param([("file", "", b""), ("file", "a.png", make_image())], False, id="one-empty-one-not"),
+        pytest.param([("file", "", make_image())], False, id="a-picture-without-a-name"),
         pytest.param([("banner", "", b"")], True, id="an-empty-one-of-another-name"),
     ],
 )
 def test_an_empty_file_input_counts_as_no_file(client: FlaskClient, files: Any, is_default: bool) -> None:
-    response = client.post("/user/register", **browser_form(*TEXTS, *files))
+    response = client.post("/user/register", **multipart_form(*TEXTS, *files))
 
     assert response.status_code == 201
     assert response.json["data"]["picture"]["is_default"] is is_default
@@ -403,7 +403,7 @@ def test_returns_413_for_a_file_over_10_mib(
     )
     client = client if way == "register" else register(app, "Carl")
     users, files = User.select().count(), uploads()
-    form = browser_form(*(TEXTS if way == "register" else []), ("file", "photo.png", padded(size)))
+    form = multipart_form(*(TEXTS if way == "register" else []), ("file", "photo.png", padded(size)))
 
     response = client.open(path, method=verb, **form)
 
@@ -414,7 +414,7 @@ def test_returns_413_for_a_file_over_10_mib(
 
 
 def test_two_files_that_are_too_large_together_are_413(anna: FlaskClient) -> None:
-    form = browser_form(("file", "a.png", padded(6 * MIB)), ("file", "b.png", padded(6 * MIB)))
+    form = multipart_form(("file", "a.png", padded(6 * MIB)), ("file", "b.png", padded(6 * MIB)))
 
     assert anna.put("/user/picture", **form).status_code == 413
 
@@ -433,13 +433,13 @@ def test_a_file_is_too_large_where_none_is_taken(anna: FlaskClient, path: str) -
 def test_a_replaced_picture_has_a_new_url_and_its_files_are_gone(
     anna: FlaskClient, client: FlaskClient, uploads: Uploads, way: str
 ) -> None:
-    old = put(anna, drawn())
+    old = put(anna, make_image())
 
     if way == "delete":
         response = anna.delete("/user/picture")
     else:
         path = "/user/picture" if way == "put" else "/user/profile"
-        response = anna.open(path, method=way.upper(), data={"file": upload(drawn())})
+        response = anna.open(path, method=way.upper(), data={"file": upload(make_image())})
 
     new = response.json["data"]
     assert response.status_code == 200
@@ -452,9 +452,9 @@ def test_a_replaced_picture_has_a_new_url_and_its_files_are_gone(
 
 
 def test_a_picture_without_a_double_takes_the_old_ones_double_with_it(anna: FlaskClient, uploads: Uploads) -> None:
-    put(anna, drawn((250, 350)))
+    put(anna, make_image((250, 350)))
 
-    account = put(anna, drawn((20, 30)))
+    account = put(anna, make_image((20, 30)))
 
     assert uploads() == {account["image"]}
 
@@ -484,7 +484,7 @@ def test_a_refused_patch_leaves_the_old_picture_and_no_other_file(
     anna: FlaskClient, bob: FlaskClient, uploads: Uploads, fields: dict[str, str], status: int, with_file: bool
 ) -> None:
     before, files = profile(anna), uploads()
-    file = {"file": upload(drawn())} if with_file else {}
+    file = {"file": upload(make_image())} if with_file else {}
 
     response = anna.patch("/user/profile", data={**fields, **file})
 
@@ -500,7 +500,7 @@ def test_a_refused_patch_leaves_the_old_picture_and_no_other_file(
 def test_a_picture_is_served_to_be_kept_for_good_and_shown_anywhere(
     client: FlaskClient, anna: FlaskClient, which: str, is_default: bool
 ) -> None:
-    image = (profile(anna) if is_default else put(anna, drawn()))["image"]
+    image = (profile(anna) if is_default else put(anna, make_image()))["image"]
 
     response = client.get(f"/profile_pics/{image if which == 'normal' else double_of(image)}")
 
@@ -622,8 +622,8 @@ def test_the_files_are_flushed_then_renamed_then_named_by_a_row(
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "replace", noted_replace)
-    with traced(app, note_row):
-        image = put(anna, drawn())["image"]
+    with trace_sql(app, note_row):
+        image = put(anna, make_image())["image"]
 
     assert events == ["renamed when whole", "renamed when whole", "folder flushed", "row"]
     assert {image, double_of(image)} <= there[0]
@@ -638,7 +638,7 @@ def test_the_files_of_a_new_account_are_there_before_its_row(app: Flask, uploads
             there.append(uploads())
 
     app.extensions["database"].connect()
-    with traced(app, note_row):
+    with trace_sql(app, note_row):
         image = profile(register(app, "Anna"))["image"]
 
     assert there == [{image, double_of(image)}]
@@ -661,13 +661,13 @@ def test_a_disk_that_is_full_leaves_no_new_file_and_changes_no_row(
 
     monkeypatch.setattr(os, "fsync", full)
     verb, path, fields = {
-        "register": ("POST", "/user/register", {**CARL, "file": upload(drawn())}),
-        "put": ("PUT", "/user/picture", {"file": upload(drawn())}),
+        "register": ("POST", "/user/register", {**CARL, "file": upload(make_image())}),
+        "put": ("PUT", "/user/picture", {"file": upload(make_image())}),
         "rename": ("PATCH", "/user/profile", {"username": "Zoe"}),
     }[way]
     response = client.open(path, method=verb, data=fields)
 
-    assert refusal(response) == (507, "insufficient-storage")
+    assert api_error(response) == (507, "insufficient-storage")
     assert "No space" not in response.get_data(as_text=True)
     assert (list(User.select().dicts()), uploads()) == (rows, files)
 
@@ -675,7 +675,7 @@ def test_a_disk_that_is_full_leaves_no_new_file_and_changes_no_row(
 def test_prune_sweeps_what_a_crash_left_and_nothing_else(
     app: Flask, anna: FlaskClient, uploads: Uploads, settings: dict[str, Any]
 ) -> None:
-    put(anna, drawn())
+    put(anna, make_image())
     folder, kept = Path(settings["UPLOADS_URL"]), uploads()
     stem = hashlib.md5(b"x", usedforsecurity=False).hexdigest()
     left = {f"{stem}.webp", f"{stem}_2x.webp", f".{stem}.webp"}
@@ -716,7 +716,7 @@ def consistent(client: FlaskClient, uploads: Uploads) -> TestResponse:
 def test_an_upload_beside_a_new_name_is_not_lost(app: Flask, anna: FlaskClient, uploads: Uploads) -> None:
     other = again(app)
 
-    with meanwhile(app, lambda: put(other, drawn())):
+    with interleave(app, lambda: put(other, make_image())):
         response = anna.patch("/user/profile", json={"username": "Zoe"})
 
     account = consistent(anna, uploads).json["data"]
@@ -730,14 +730,14 @@ def test_a_default_picture_beside_a_new_name_is_of_the_new_name(
     app: Flask, anna: FlaskClient, uploads: Uploads, first: str
 ) -> None:
     other = again(app)
-    put(anna, drawn())
+    put(anna, make_image())
     deeds = {
         "name": lambda client: client.patch("/user/profile", json={"username": "Zoe"}),
         "picture": lambda client: client.delete("/user/picture"),
     }
     second = "picture" if first == "name" else "name"
 
-    with meanwhile(app, lambda: deeds[first](other)):
+    with interleave(app, lambda: deeds[first](other)):
         response = deeds[second](anna)
 
     account = consistent(anna, uploads).json["data"]
@@ -753,10 +753,10 @@ def test_an_upload_is_not_lost_while_the_default_picture_follows_a_new_name(
     app: Flask, anna: FlaskClient, uploads: Uploads
 ) -> None:
     other = again(app)
-    put(anna, drawn())
+    put(anna, make_image())
 
-    with meanwhile(
-        app, lambda: other.patch("/user/profile", json={"username": "Zoe"}), lambda: put(other, drawn((20, 30)))
+    with interleave(
+        app, lambda: other.patch("/user/profile", json={"username": "Zoe"}), lambda: put(other, make_image((20, 30)))
     ) as done:
         response = anna.delete("/user/picture")
 
@@ -770,8 +770,8 @@ def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_file(
 ) -> None:
     other = again(app)
 
-    with meanwhile(app, lambda: put(other, drawn())):
-        account = put(anna, drawn())
+    with interleave(app, lambda: put(other, make_image())):
+        account = put(anna, make_image())
 
     assert consistent(anna, uploads).json["data"] == account
 
@@ -782,8 +782,8 @@ def test_an_upload_beside_the_end_of_the_account_leaves_no_file(
 ) -> None:
     other = again(app)
 
-    with meanwhile(app, lambda: other.delete("/user/profile", json={"current_password": PASSWORD})):
-        response = anna.put("/user/picture", data={"file": upload(drawn())})
+    with interleave(app, lambda: other.delete("/user/profile", json={"current_password": PASSWORD})):
+        response = anna.put("/user/picture", data={"file": upload(make_image())})
 
     assert response.status_code == 401
     assert (User.select().count(), uploads()) == (0, set())
@@ -795,7 +795,7 @@ def test_the_end_of_the_account_beside_an_upload_leaves_no_file(
 ) -> None:
     other = again(app)
 
-    with meanwhile(app, lambda: put(other, drawn())):
+    with interleave(app, lambda: put(other, make_image())):
         response = anna.delete("/user/profile", json={"current_password": PASSWORD})
 
     assert response.status_code == 200
@@ -811,7 +811,7 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask], upl
     old = profile(anna)["image"]
 
     refused = anna.put("/user/picture", data={"file": upload(b"<svg/>")})
-    large = anna.put("/user/picture", **browser_form(("file", "photo.png", padded(10 * MIB + 1))))
+    large = anna.put("/user/picture", **multipart_form(("file", "photo.png", padded(10 * MIB + 1))))
     account = put(anna, (PHOTOS / "grace_hopper.jpg").read_bytes())
     picture = anna.get(f"/profile_pics/{account['image']}")
     known = anna.get(f"/profile_pics/{account['image']}", headers={"If-None-Match": picture.headers["ETag"]})

@@ -20,7 +20,7 @@ from models import RateLimit
 from models.base import utc_now
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, at_once, bearer, refusal, register
+from .factories import PASSWORD, api_error, bearer_headers, register, run_concurrently
 from .live_server import Server
 
 pytestmark = BOTH_ENGINES
@@ -40,7 +40,7 @@ def login(app: Flask, password: str = "wrong", address: str = "192.0.2.1", **who
 def guess(app: Flask, times: int, **options: str) -> None:
     """Wrong passwords, each of which is answered as such."""
     for _ in range(times):
-        assert refusal(login(app, **options)) == WRONG
+        assert api_error(login(app, **options)) == WRONG
 
 
 def confirm(client: FlaskClient, password: str, verb: str = "password") -> TestResponse:
@@ -66,7 +66,7 @@ def test_after_ten_failures_an_account_is_closed_for_right_passwords_too(app: Fl
 
     for password in ("wrong", PASSWORD):
         answer = login(app, password)
-        assert refusal(answer) == TOO_MANY
+        assert api_error(answer) == TOO_MANY
         assert 0 < int(answer.headers["Retry-After"]) <= 300
         assert answer.headers["Retry-After"] in answer.json["status"]["message"]
         assert "Set-Cookie" not in answer.headers
@@ -78,7 +78,7 @@ def test_failures_by_name_and_by_email_count_together_in_any_spelling(app: Flask
         guess(app, 1, **ways[number % 4])
 
     for who in [*ways, {"username": "anna", "email": "anna@example.com"}]:
-        assert refusal(login(app, PASSWORD, **who)) == TOO_MANY
+        assert api_error(login(app, PASSWORD, **who)) == TOO_MANY
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_unknown_name_is_closed_after_as_many_failures_as_a_known_one(
         guess(app, 1, **ways[number % len(ways)])
 
     for who in ways:
-        assert refusal(login(app, **who)) == TOO_MANY
+        assert api_error(login(app, **who)) == TOO_MANY
 
 
 def test_failures_count_from_all_addresses_and_for_one_account_alone(
@@ -108,7 +108,7 @@ def test_failures_count_from_all_addresses_and_for_one_account_alone(
     for number in range(10):
         guess(app, 1, address=f"192.0.2.{number}")
 
-    assert refusal(login(app, PASSWORD, address="198.51.100.1")) == TOO_MANY
+    assert api_error(login(app, PASSWORD, address="198.51.100.1")) == TOO_MANY
     assert login(app, PASSWORD, username="Bob").status_code == 200
 
 
@@ -116,8 +116,8 @@ def test_after_a_hundred_failures_an_address_is_closed(app: Flask, anna: FlaskCl
     for number in range(100):
         guess(app, 1, username=f"Nobody {number}")
 
-    assert refusal(login(app, username="Another")) == TOO_MANY
-    assert refusal(login(app, PASSWORD)) == TOO_MANY
+    assert api_error(login(app, username="Another")) == TOO_MANY
+    assert api_error(login(app, PASSWORD)) == TOO_MANY
     assert login(app, PASSWORD, address="192.0.2.2").status_code == 200
 
 
@@ -127,7 +127,7 @@ def test_right_passwords_are_not_counted_nor_do_they_reset_the_count(app: Flask,
         assert login(app, PASSWORD).status_code == 200
     guess(app, 1)
 
-    assert refusal(login(app, PASSWORD)) == TOO_MANY
+    assert api_error(login(app, PASSWORD)) == TOO_MANY
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_right_passwords_are_not_counted_nor_do_they_reset_the_count(app: Flask,
 )
 def test_a_login_that_is_no_guess_is_not_counted(app: Flask, anna: FlaskClient, body: dict[str, Any]) -> None:
     for _ in range(11):
-        assert refusal(app.test_client().post("/user/login", json=body)) == (422, "validation")
+        assert api_error(app.test_client().post("/user/login", json=body)) == (422, "validation")
 
     assert login(app, PASSWORD).status_code == 200
 
 
 def test_who_is_logged_in_goes_on_while_the_account_is_under_attack(app: Flask, anna: FlaskClient) -> None:
-    token = bearer("Anna")
+    token = bearer_headers("Anna")
     guess(app, 10)
 
     assert anna.get("/user/profile").status_code == 200
@@ -162,11 +162,11 @@ def test_an_account_opens_again_when_the_window_ends(app: Flask, anna: FlaskClie
     closed = login(app, PASSWORD)
     move_windows(timedelta(hours=-2))
 
-    assert refusal(closed) == TOO_MANY
+    assert api_error(closed) == TOO_MANY
     assert int(closed.headers["Retry-After"]) > 3600  # it tells the real end of the window
     assert login(app, PASSWORD).status_code == 200
     guess(app, 10)
-    assert refusal(login(app)) == TOO_MANY
+    assert api_error(login(app)) == TOO_MANY
 
 
 def test_the_window_lasts_five_minutes_from_the_first_failure(app: Flask, anna: FlaskClient) -> None:
@@ -197,11 +197,11 @@ def test_no_name_and_no_address_of_mail_is_kept_with_the_counts(app: Flask, anna
 @pytest.mark.parametrize("verb", ["password", "email", "account"])
 def test_after_ten_wrong_current_passwords_no_right_one_is_taken(app: Flask, anna: FlaskClient, verb: str) -> None:
     for number in range(10):
-        assert refusal(confirm(anna, "wrong", ("password", "email", "account")[number % 3])) == (403, "forbidden")
+        assert api_error(confirm(anna, "wrong", ("password", "email", "account")[number % 3])) == (403, "forbidden")
 
     answer = confirm(anna, PASSWORD, verb)
 
-    assert refusal(answer) == TOO_MANY
+    assert api_error(answer) == TOO_MANY
     assert 0 < int(answer.headers["Retry-After"]) <= 300
     assert anna.get("/user/profile").json["data"]["email"] == "anna@example.com"
 
@@ -209,11 +209,11 @@ def test_after_ten_wrong_current_passwords_no_right_one_is_taken(app: Flask, ann
 def test_guesses_of_the_current_password_and_logins_are_limited_apart(app: Flask, anna: FlaskClient) -> None:
     for _ in range(10):
         confirm(anna, "wrong")
-    assert refusal(confirm(anna, PASSWORD)) == TOO_MANY
+    assert api_error(confirm(anna, PASSWORD)) == TOO_MANY
     assert login(app, PASSWORD).status_code == 200
 
     guess(app, 10)
-    assert refusal(login(app, PASSWORD)) == TOO_MANY
+    assert api_error(login(app, PASSWORD)) == TOO_MANY
 
 
 def test_right_and_missing_current_passwords_are_not_counted_nor_do_they_reset_the_count(anna: FlaskClient) -> None:
@@ -224,7 +224,7 @@ def test_right_and_missing_current_passwords_are_not_counted_nor_do_they_reset_t
         assert anna.patch("/user/profile", json={"email": "new@example.com"}).status_code == 422
     assert confirm(anna, "wrong").status_code == 403
 
-    assert refusal(confirm(anna, PASSWORD)) == TOO_MANY
+    assert api_error(confirm(anna, PASSWORD)) == TOO_MANY
 
 
 # Registrations
@@ -246,7 +246,7 @@ def test_of_an_address_thirty_registrations_a_minute_are_looked_at_and_refused_o
 
     answer = register_and_log_in(app, account("bob"))
 
-    assert refusal(answer) == TOO_MANY
+    assert api_error(answer) == TOO_MANY
     assert 0 < int(answer.headers["Retry-After"]) <= 62  # the rest of a minute, rounded up
     assert register_and_log_in(app, account("bob"), address="192.0.2.2").status_code == 201
     assert login(app, PASSWORD, username="anna").status_code == 200
@@ -256,7 +256,7 @@ def test_an_address_may_register_again_when_the_minute_ends(app: Flask) -> None:
     began = utc_now()
     for _ in range(31):
         last = register_and_log_in(app, {})
-    assert refusal(last) == TOO_MANY
+    assert api_error(last) == TOO_MANY
     (ends,) = (counter.expires_at for counter in RateLimit.select())
     assert began <= ends - timedelta(minutes=1) <= utc_now()
     move_windows(timedelta(minutes=-2))
@@ -330,19 +330,19 @@ def test_a_password_that_is_checked_after_the_limit_was_reached_is_not_answered(
         RateLimit.update(count=10).execute()
         slots.opened.set()
 
-    answer, _ = at_once(app, lambda: login(app, password), reach_the_limit)
+    answer, _ = run_concurrently(app, lambda: login(app, password), reach_the_limit)
 
-    assert refusal(answer) == TOO_MANY
+    assert api_error(answer) == TOO_MANY
     assert "Set-Cookie" not in answer.headers
 
 
 def test_of_forty_wrong_guesses_at_once_ten_are_answered(app: Flask, anna: FlaskClient) -> None:
     limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(4, queue=40)))
 
-    answers = at_once(app, *[lambda: login(app)] * 40)
+    answers = run_concurrently(app, *[lambda: login(app)] * 40)
 
-    assert Counter(refusal(answer) for answer in answers) == {WRONG: 10, TOO_MANY: 30}
-    assert refusal(login(app, PASSWORD)) == TOO_MANY
+    assert Counter(api_error(answer) for answer in answers) == {WRONG: 10, TOO_MANY: 30}
+    assert api_error(login(app, PASSWORD)) == TOO_MANY
 
 
 def test_of_forty_wrong_guesses_at_once_at_two_processes_at_most_ten_are_answered(server: Server) -> None:
@@ -370,7 +370,7 @@ def test_of_forty_wrong_guesses_at_once_at_two_processes_at_most_ten_are_answere
         answers.append(requests.post(f"{server.url}/user/login", json=body, timeout=60).status_code)
         assert answers[-1] == 401
     last = requests.post(f"{server.url}/user/login", json={"username": "anna", "password": PASSWORD}, timeout=60)
-    assert refusal(last) == TOO_MANY
+    assert api_error(last) == TOO_MANY
 
 
 def test_two_servers_on_one_database_share_the_counts(server: Server, make_server: Callable[..., Server]) -> None:
@@ -385,7 +385,7 @@ def test_two_servers_on_one_database_share_the_counts(server: Server, make_serve
 
 
 def test_counts_are_never_lost_between_threads(app: Flask) -> None:
-    answers = at_once(app, *[lambda: register_and_log_in(app, {}).status_code] * 40)
+    answers = run_concurrently(app, *[lambda: register_and_log_in(app, {}).status_code] * 40)
 
     assert Counter(answers) == {422: 30, 429: 10}
 
@@ -419,6 +419,6 @@ def test_logins_and_registrations_are_503_while_the_counts_can_not_be_reached(ma
     app = make_app(RATELIMIT_STORAGE_URI="redis://127.0.0.1:1")  # nobody listens there
 
     for answer in (register_and_log_in(app, account("anna")), login(app)):
-        assert refusal(answer) == (503, "unavailable")
+        assert api_error(answer) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
     assert app.test_client().get("/api/v1/dogs").status_code == 200

@@ -7,20 +7,20 @@ from dataclasses import fields
 
 from api.config import Config
 
-from .doc_runner import START, Block, Reader, blocks_of
+from .doc_runner import START, Block, DocRunner, blocks_of
 from .live_server import ROOT
 
 README = ROOT / "README.md"
 
 
-def test_the_commands_give_what_the_readme_says(reader: Reader) -> None:
+def test_the_commands_give_what_the_readme_says(reader: DocRunner) -> None:
     commands = [block for block in blocks_of(README) if block.kind == "sh"]
     assert len(commands) >= 9
 
     reader.read(*(block for block in commands if block.text != "make test\n"))  # this is what runs
 
 
-def test_the_script_runs_on_a_page_of_another_origin(reader: Reader) -> None:
+def test_the_script_runs_on_a_page_of_another_origin(reader: DocRunner) -> None:
     (script,) = (block for block in blocks_of(README) if block.kind == "js")
 
     reader.read(START, Block("html", '<input type="file">'), script)

@@ -20,7 +20,7 @@ from api.routes import ROUTES
 from schemas.fields import StrictInteger
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, browser_form, example, photo, refusal, register
+from .factories import PASSWORD, add_dog, api_error, example_path, multipart_form, photo, register
 from .live_server import Server
 
 JSON = "application/json"
@@ -33,7 +33,7 @@ LOGIN = {"username": "Anna", "password": PASSWORD}
 ACCOUNT = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
 
 VERBS = [
-    (method, example(path), getattr(resource, method.lower()).body_schema)
+    (method, example_path(path), getattr(resource, method.lower()).body_schema)
     for resource, path in ROUTES
     for method in sorted(resource.methods)
     if hasattr(getattr(resource, method.lower()), "body_schema")
@@ -86,7 +86,7 @@ def test_a_body_that_is_not_json_is_400(client: FlaskClient, body: bytes) -> Non
     for content_type in (JSON, f"{JSON}; charset=utf-16", "application/vnd.kennel+json"):
         answer = client.post("/user/login", data=body, content_type=content_type)
 
-        assert refusal(answer) == (400, "bad-request")
+        assert api_error(answer) == (400, "bad-request")
 
 
 @BOTH_ENGINES
@@ -98,11 +98,11 @@ def test_a_number_or_a_nesting_past_all_bounds_is_refused(client: FlaskClient, v
     for body in bodies:
         answer = client.post("/user/login", data=body, content_type=JSON)
 
-        assert refusal(answer) in {(400, "bad-request"), (422, "validation")}
+        assert api_error(answer) in {(400, "bad-request"), (422, "validation")}
 
 
 def test_a_hundred_thousand_brackets_are_too_large(client: FlaskClient) -> None:
-    assert refusal(client.post("/user/login", data=b"[" * 100_000, content_type=JSON)) == (413, "too-large")
+    assert api_error(client.post("/user/login", data=b"[" * 100_000, content_type=JSON)) == (413, "too-large")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_hundred_thousand_brackets_are_too_large(client: FlaskClient) -> None:
 def test_json_that_is_not_an_object_is_422(client: FlaskClient, body: str) -> None:
     answer = client.post("/user/login", data=body, content_type=JSON)
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert "object" in answer.json["status"]["message"]
 
 
@@ -129,7 +129,7 @@ def test_half_a_surrogate_pair_is_422_and_names_the_field(client: FlaskClient, v
     for path in ("/user/register", "/user/login"):
         answer = client.post(path, data=body, content_type=JSON)
 
-        assert refusal(answer) == (422, "validation")
+        assert api_error(answer) == (422, "validation")
         assert set(answer.json["error"]["fields"]) == {"username"}
 
 
@@ -138,7 +138,7 @@ def test_half_a_surrogate_pair_in_a_name_is_422_in_an_answer_that_can_be_read(cl
 
     answer = client.post("/user/login", data=body, content_type=JSON)
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     fields = answer.json["error"]["fields"]
     assert len(fields) == 3
     assert {"username", "password"} < set(fields)
@@ -148,7 +148,7 @@ def test_half_a_surrogate_pair_in_a_name_is_422_in_an_answer_that_can_be_read(cl
 def test_who_sends_a_broken_name_is_not_told_that_an_email_is_missing(client: FlaskClient, broken: str) -> None:
     answer = client.post("/user/login", data=f'{{{broken}, "password": "{PASSWORD}"}}', content_type=JSON)
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {"username"}
 
 
@@ -158,7 +158,7 @@ def test_half_a_surrogate_pair_in_any_field_is_422(logged_in: FlaskClient, metho
         body = json.dumps({field: "\ud800"})
         answer = logged_in.open(path, method=method, data=body, content_type=JSON)
 
-        assert refusal(answer) == (422, "validation")
+        assert api_error(answer) == (422, "validation")
         assert field in answer.json["error"]["fields"]
 
 
@@ -181,12 +181,12 @@ def test_a_whole_surrogate_pair_is_a_character_and_an_escaped_backslash_none(ann
 def test_a_body_of_another_type_is_415(client: FlaskClient, content_type: str) -> None:
     answer = client.post("/user/login", data=json.dumps(LOGIN), content_type=content_type)
 
-    assert refusal(answer) == (415, "unsupported-media-type")
+    assert api_error(answer) == (415, "unsupported-media-type")
 
 
 def test_a_body_without_a_type_is_415_and_no_body_is_400(client: FlaskClient) -> None:
-    assert refusal(client.post("/user/login", data=json.dumps(LOGIN))) == (415, "unsupported-media-type")
-    assert refusal(client.post("/user/login")) == (400, "bad-request")
+    assert api_error(client.post("/user/login", data=json.dumps(LOGIN))) == (415, "unsupported-media-type")
+    assert api_error(client.post("/user/login")) == (400, "bad-request")
 
 
 @pytest.mark.parametrize("body", [json.dumps(LOGIN), json.dumps(LOGIN, indent=2), f"\n {json.dumps(LOGIN)}", "{broken"])
@@ -194,12 +194,12 @@ def test_json_that_is_said_to_be_a_form_is_415_and_the_answer_says_so(client: Fl
     # What curl does with --data, unless it is told the type.
     answer = client.post("/user/login", data=body, content_type=FORM)
 
-    assert refusal(answer) == (415, "unsupported-media-type")
+    assert api_error(answer) == (415, "unsupported-media-type")
     assert "application/json" in answer.json["status"]["message"]
 
 
 def test_a_form_is_taken_where_json_is(app: Flask, anna: FlaskClient) -> None:
-    for content in ({"data": LOGIN}, browser_form(*((name, None, text.encode()) for name, text in LOGIN.items()))):
+    for content in ({"data": LOGIN}, multipart_form(*((name, None, text.encode()) for name, text in LOGIN.items()))):
         assert app.test_client().post("/user/login", **content).status_code == 200
 
 
@@ -215,15 +215,15 @@ def filled(content_type: str, size: int) -> bytes:
         return start + b" " * (size - len(start))
     if content_type == FORM:
         return b"surprise=" + b"x" * (size - len(b"surprise="))
-    empty = len(browser_form(("surprise", None, b""))["data"])
-    return browser_form(("surprise", None, b"x" * (size - empty)))["data"]
+    empty = len(multipart_form(("surprise", None, b""))["data"])
+    return multipart_form(("surprise", None, b"x" * (size - empty)))["data"]
 
 
 def with_file(file: int, size: int) -> bytes:
     """A multipart form of exactly `size` bytes, with a file of `file` bytes that is no picture."""
     parts = [("username", None, b"Carl"), ("file", "photo.jpg", b"\n" * file)]
-    empty = len(browser_form(*parts, ("surprise", None, b""))["data"])
-    return browser_form(*parts, ("surprise", None, b"x" * (size - empty)))["data"]
+    empty = len(multipart_form(*parts, ("surprise", None, b""))["data"])
+    return multipart_form(*parts, ("surprise", None, b"x" * (size - empty)))["data"]
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_a_body_may_have_64_kib_and_not_a_byte_more(
 
     taken = (401, "unauthorized") if content_type == JSON else (422, "validation")
     expected = (413, "too-large") if is_refused else taken
-    assert [refusal(answer) for answer in answers] == [expected] * 4
+    assert [api_error(answer) for answer in answers] == [expected] * 4
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_form_with_a_file_may_have_10_mib_and_64_kib_and_the_file_10_mib(
     ]
 
     expected = (413, "too-large") if is_refused else (422, "validation")
-    assert [refusal(answer) for answer in answers] == [expected] * 3
+    assert [api_error(answer) for answer in answers] == [expected] * 3
 
 
 @pytest.mark.parametrize("content", [b"\n", b"\r\n--lim", b"\xff\xd8\r\n\r\n", random.Random(0).randbytes(997)])
@@ -295,37 +295,37 @@ def test_a_form_with_a_file_may_have_10_mib_and_64_kib_and_the_file_10_mib(
 def test_a_file_is_read_whole_whatever_is_in_it(client: FlaskClient, size: int, content: bytes) -> None:
     file = (content * (size // len(content) + 1))[:size]
 
-    answer = client.post("/user/register", **browser_form(("file", "photo.jpg", file)))
+    answer = client.post("/user/register", **multipart_form(("file", "photo.jpg", file)))
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {"username", "email", "password", "file"}
 
 
 def test_only_a_form_for_a_file_may_be_large(anna: FlaskClient) -> None:
-    large = browser_form(("file", "photo.jpg", b"\n" * (64 * KIB)))
+    large = multipart_form(("file", "photo.jpg", b"\n" * (64 * KIB)))
 
-    assert refusal(anna.post("/api/v1/dogs", **large)) == (413, "too-large")
-    assert refusal(anna.put("/user/picture", data=b"x" * 65537, content_type=FORM)) == (413, "too-large")
-    assert refusal(anna.put("/user/picture", data=b" " * 65537, content_type=JSON)) == (413, "too-large")
+    assert api_error(anna.post("/api/v1/dogs", **large)) == (413, "too-large")
+    assert api_error(anna.put("/user/picture", data=b"x" * 65537, content_type=FORM)) == (413, "too-large")
+    assert api_error(anna.put("/user/picture", data=b" " * 65537, content_type=JSON)) == (413, "too-large")
 
 
 def test_a_form_that_could_have_a_file_and_has_none_may_not_be_large(client: FlaskClient) -> None:
     texts = [(name, None, b"x" * 40_000) for name in ("username", "surprise")]
     for content in (
-        browser_form(*texts),
-        browser_form(*texts, ("file", "", b"")),
+        multipart_form(*texts),
+        multipart_form(*texts, ("file", "", b"")),
         {"data": filled(MULTIPART, 64 * KIB + 1), "content_type": MULTIPART},
     ):
-        assert refusal(client.post("/user/register", **content)) == (413, "too-large")
+        assert api_error(client.post("/user/register", **content)) == (413, "too-large")
 
 
 def test_a_form_that_is_refused_half_way_leaves_no_file_open(client: FlaskClient) -> None:
     parts = [(f"surprise{number}", None, b"") for number in range(2000)]
 
-    answer = client.post("/user/register", **browser_form(("file", "photo.jpg", b"x" * MIB), *parts))
+    answer = client.post("/user/register", **multipart_form(("file", "photo.jpg", b"x" * MIB), *parts))
 
     # A file left open would be a warning, which is an error here.
-    assert refusal(answer) == (413, "too-large")
+    assert api_error(answer) == (413, "too-large")
 
 
 @pytest.mark.parametrize("length", ["", "many", "-1", "1e3", "5", "65536", "9" * 30])
@@ -337,7 +337,7 @@ def test_a_body_whose_length_is_a_lie_is_refused(client: FlaskClient, length: st
         environ_overrides={"CONTENT_LENGTH": length},
     )
 
-    assert refusal(answer) in {(400, "bad-request"), (413, "too-large")}
+    assert api_error(answer) in {(400, "bad-request"), (413, "too-large")}
 
 
 # Once is enough
@@ -346,27 +346,27 @@ def test_a_body_whose_length_is_a_lie_is_refused(client: FlaskClient, length: st
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART])
 def test_a_form_field_that_comes_twice_is_422_and_named(client: FlaskClient, content_type: str) -> None:
     pairs = [("username", "Anna"), ("username", "Anna"), ("email", "anna@example.com"), ("password", PASSWORD)]
-    multipart = browser_form(*((name, None, text.encode()) for name, text in pairs))["data"]
+    multipart = multipart_form(*((name, None, text.encode()) for name, text in pairs))["data"]
 
     answer = client.post(
         "/user/login", data=urlencode(pairs) if content_type == FORM else multipart, content_type=content_type
     )
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {"username"}
 
 
 def test_a_file_and_a_text_of_one_name_are_422(client: FlaskClient) -> None:
-    answer = client.post("/user/register", **browser_form(("file", None, b"text"), ("file", "a.png", b"file")))
+    answer = client.post("/user/register", **multipart_form(("file", None, b"text"), ("file", "a.png", b"file")))
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert "file" in answer.json["error"]["fields"]
 
 
 def test_a_query_parameter_that_comes_twice_is_422_and_named(client: FlaskClient) -> None:
     answer = client.get("/api/v1/dogs?limit=1&q=a&limit=1")
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {"limit"}
 
 
@@ -382,7 +382,7 @@ def test_a_nul_byte_in_a_text_is_422_and_named(logged_in: FlaskClient, method: s
         for content in ({"json": {field: "An\x00na"}}, {"data": {field: "An\x00na"}}):
             answer = logged_in.open(path, method=method, **content)
 
-            assert refusal(answer) == (422, "validation")
+            assert api_error(answer) == (422, "validation")
             assert field in answer.json["error"]["fields"]
 
 
@@ -404,7 +404,7 @@ def test_a_nul_byte_in_a_password_counts_like_any_character(app: Flask) -> None:
 def test_a_nul_byte_in_a_query_is_422_and_named(client: FlaskClient, name: str, value: str) -> None:
     answer = client.get("/api/v1/dogs", query_string={name: value})
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {name}
 
 
@@ -415,7 +415,7 @@ def test_a_nul_byte_in_a_query_is_422_and_named(client: FlaskClient, name: str, 
 def test_a_nul_byte_in_a_path_is_404(anna: FlaskClient, path: str) -> None:
     add_dog(anna)
 
-    assert refusal(anna.get(path)) == (404, "not-found")
+    assert api_error(anna.get(path)) == (404, "not-found")
 
 
 # Wrong types
@@ -430,7 +430,7 @@ def test_what_is_not_a_text_is_422_and_named(logged_in: FlaskClient, method: str
     for field, value in itertools.product(texts, NO_TEXTS):
         answer = logged_in.open(path, method=method, json={field: value})
 
-        assert refusal(answer) == (422, "validation"), value
+        assert api_error(answer) == (422, "validation"), value
         assert field in answer.json["error"]["fields"]
 
 
@@ -444,7 +444,7 @@ def test_what_is_no_whole_number_is_refused_and_never_rounded(value: Any) -> Non
 def test_remember_that_is_not_a_boolean_is_422_and_named(client: FlaskClient, value: Any) -> None:
     answer = client.post("/user/login", json={**LOGIN, "remember": value})
 
-    assert refusal(answer) == (422, "validation")
+    assert api_error(answer) == (422, "validation")
     assert set(answer.json["error"]["fields"]) == {"remember"}
 
 
@@ -464,7 +464,7 @@ def test_a_query_parameter_that_is_wrong_is_422_and_named(anna: FlaskClient, nam
     for value in values:
         answer = anna.get("/api/v1/dogs", query_string={name: value})
 
-        assert refusal(answer) == (422, "validation"), value
+        assert api_error(answer) == (422, "validation"), value
         assert set(answer.json["error"]["fields"]) == {name}
 
 
@@ -514,7 +514,7 @@ def test_any_json_object_gets_an_answer(logged_in: FlaskClient, method: str, pat
         answer = logged_in.open(path, method=method, json=body)
 
         assert answer.status_code < 500, body
-        assert answer.status_code < 300 or refusal(answer)[0] in {401, 403, 404, 409, 422}, body
+        assert answer.status_code < 300 or api_error(answer)[0] in {401, 403, 404, 409, 422}, body
 
 
 @BOTH_ENGINES
@@ -527,11 +527,11 @@ def test_any_form_gets_an_answer(logged_in: FlaskClient, method: str, path: str,
             (name.replace("\x00", ""), chance.choice([None, "", "a.png", "🐶", "../x"]), text.encode())
             for name, text in fields.items()
         ]
-        for content in ({"data": fields}, browser_form(*parts)):
+        for content in ({"data": fields}, multipart_form(*parts)):
             answer = logged_in.open(path, method=method, **content)
 
             assert answer.status_code < 500, content
-            assert answer.status_code < 300 or refusal(answer)[0] in {401, 403, 404, 409, 422}, content
+            assert answer.status_code < 300 or api_error(answer)[0] in {401, 403, 404, 409, 422}, content
 
 
 @BOTH_ENGINES
@@ -543,7 +543,7 @@ def test_any_query_gets_an_answer(logged_in: FlaskClient) -> None:
         query = {name: chance.choice([*ODD_TEXTS, cursor, "1", "true", "-id"]) for name in chance.sample(names, 2)}
         answer = logged_in.get("/api/v1/dogs", query_string=query)
 
-        assert answer.status_code == 200 or refusal(answer) == (422, "validation"), query
+        assert answer.status_code == 200 or api_error(answer) == (422, "validation"), query
 
 
 @BOTH_ENGINES
@@ -553,7 +553,7 @@ def test_any_query_gets_an_answer(logged_in: FlaskClient) -> None:
 def test_a_query_that_is_encoded_oddly_gets_an_answer(client: FlaskClient, query: str) -> None:
     answer = client.get(f"/api/v1/dogs?{query}")
 
-    assert answer.status_code == 200 or refusal(answer) == (422, "validation")
+    assert answer.status_code == 200 or api_error(answer) == (422, "validation")
 
 
 # Multipart forms that are odd
@@ -584,7 +584,7 @@ def test_a_multipart_form_that_cannot_be_read_is_400_and_nothing_is_stored(
     headers = {"Content-Type": content_type, "Content-Length": str(len(body))}
     answer = client.post("/user/register", input_stream=io.BytesIO(body), headers=headers)
 
-    assert refusal(answer) == (400, "bad-request")
+    assert api_error(answer) == (400, "bad-request")
     assert client.get("/user/1").status_code == 404
 
 
@@ -608,7 +608,7 @@ def test_a_part_that_is_odd_is_refused_and_nothing_is_stored(client: FlaskClient
 
     answer = client.post("/user/register", data=body, content_type=MULTIPART)
 
-    assert refusal(answer) in {(400, "bad-request"), (422, "validation")}
+    assert api_error(answer) in {(400, "bad-request"), (422, "validation")}
     assert client.get("/user/1").status_code == 404
 
 
@@ -618,13 +618,13 @@ def test_two_thousand_parts_are_refused(client: FlaskClient, same_name: bool) ->
 
     answer = client.post("/user/register", data=parts + b"--limit--\r\n", content_type=MULTIPART)
 
-    assert refusal(answer) == (413, "too-large")
+    assert api_error(answer) == (413, "too-large")
 
 
 def test_ten_thousand_form_fields_are_refused(client: FlaskClient) -> None:
     body = "&".join(f"{number}=" for number in range(10_000))
 
-    assert refusal(client.post("/user/register", data=body, content_type=FORM)) == (422, "validation")
+    assert api_error(client.post("/user/register", data=body, content_type=FORM)) == (422, "validation")
 
 
 def test_a_boundary_in_quotes_and_text_around_the_parts_are_fine(client: FlaskClient) -> None:
@@ -641,7 +641,7 @@ def test_a_real_photograph_and_texts_in_any_order_are_fine(client: FlaskClient) 
     picture = photo()[0].read()
     texts = [(name, None, text.encode()) for name, text in ACCOUNT.items()]
 
-    answer = client.post("/user/register", **browser_form(texts[0], ("file", "🐶 me.JPG", picture), *texts[1:]))
+    answer = client.post("/user/register", **multipart_form(texts[0], ("file", "🐶 me.JPG", picture), *texts[1:]))
 
     assert answer.status_code == 201
     assert answer.json["data"]["picture"]["is_default"] is False
@@ -650,14 +650,14 @@ def test_a_real_photograph_and_texts_in_any_order_are_fine(client: FlaskClient) 
 def test_a_query_that_is_not_utf_8_is_400(client: FlaskClient) -> None:
     answer = client.get("/api/v1/dogs", environ_overrides={"QUERY_STRING": "q=\xe9"})
 
-    assert refusal(answer) == (400, "bad-request")
+    assert api_error(answer) == (400, "bad-request")
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/user/logout"), ("DELETE", "/user/picture"), ("DELETE", "/api/v1/dogs/1")]
 )
 def test_a_large_body_is_413_also_where_none_is_read(logged_in: FlaskClient, method: str, path: str) -> None:
-    assert refusal(logged_in.open(path, method=method, data=b"x" * (64 * KIB + 1))) == (413, "too-large")
+    assert api_error(logged_in.open(path, method=method, data=b"x" * (64 * KIB + 1))) == (413, "too-large")
     assert logged_in.open(path, method=method, data=b"x" * 64 * KIB).status_code == 200
 
 
@@ -665,4 +665,4 @@ def test_a_large_body_is_413_also_where_none_is_read(logged_in: FlaskClient, met
 def test_a_picture_that_is_no_form_is_415_whatever_its_size(logged_in: FlaskClient, size: int) -> None:
     answer = logged_in.put("/user/picture", data=b"x" * size, content_type="image/jpeg")
 
-    assert refusal(answer) == (415, "unsupported-media-type")
+    assert api_error(answer) == (415, "unsupported-media-type")

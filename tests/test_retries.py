@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from models import Dog, Session, User, database
 
 from .engines import POSTGRESQL_ONLY
-from .factories import PASSWORD, add_dog, at_once, photo, refusal, register
+from .factories import PASSWORD, add_dog, api_error, photo, register, run_concurrently
 
 pytestmark = POSTGRESQL_ONLY
 
@@ -159,7 +159,7 @@ def test_what_fails_for_ever_is_503_and_changes_nothing(
 
     answer = DEEDS[name][0](anna, dog)
 
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert state() == BEGINNING
     assert uploads() == files == set(User.all_picture_files())
@@ -186,7 +186,7 @@ def test_serializable_changes_of_one_dog_all_succeed(serializable: Flask) -> Non
         path = f"/api/v1/dogs/{dog['id']}"
         return [client.patch(path, json={"name": f"Dog {n}"}, headers=headers).status_code for n in range(10)]
 
-    statuses = Counter(status for each in at_once(serializable, *[change] * 6) for status in each)
+    statuses = Counter(status for each in run_concurrently(serializable, *[change] * 6) for status in each)
 
     assert set(statuses) <= {200, 503}, statuses
     assert Dog.get().version == 1 + statuses[200]
@@ -194,7 +194,9 @@ def test_serializable_changes_of_one_dog_all_succeed(serializable: Flask) -> Non
 
 
 def test_serializable_registrations_all_succeed(serializable: Flask, uploads: Callable[[], set[str]]) -> None:
-    statuses = at_once(serializable, *[lambda n=n: register(serializable, f"User{n}") and 201 for n in range(20)])
+    statuses = run_concurrently(
+        serializable, *[lambda n=n: register(serializable, f"User{n}") and 201 for n in range(20)]
+    )
 
     assert statuses == [201] * 20
     assert User.select().count() == Session.select().count() == 20
@@ -208,7 +210,7 @@ def test_of_serializable_registrations_of_one_name_one_wins(
         body = {"username": "Anna", "email": f"anna{number}@example.com", "password": PASSWORD}
         return serializable.test_client().post("/user/register", json=body).status_code
 
-    statuses = Counter(at_once(serializable, *[lambda n=n: claim(n) for n in range(20)]))
+    statuses = Counter(run_concurrently(serializable, *[lambda n=n: claim(n) for n in range(20)]))
 
     assert statuses == {201: 1, 409: 19}
     assert User.select().count() == Session.select().count() == 1

@@ -18,9 +18,9 @@ import requests
 
 from api.http.body import MAX_BODY, MAX_FILE
 
-from .cluster import Machines, fields_of
+from .cluster import TwoNodeCluster, registration_fields
 from .doc_runner import blocks_of
-from .factories import refusal
+from .factories import api_error
 from .live_server import ROOT, Server
 from .nginx import NEEDS_NGINX, Nginx
 from .postgres import Databases
@@ -37,14 +37,14 @@ def url(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def machines(url: str, tmp_path: Path) -> Iterator[Machines]:
+def machines(url: str, tmp_path: Path) -> Iterator[TwoNodeCluster]:
     settings = {"DATABASE_URL": url, "UPLOADS_URL": str(tmp_path / "uploads"), "TRUSTED_PROXIES": "1"}
-    with Machines(tmp_path, **settings) as running:
+    with TwoNodeCluster(tmp_path, **settings) as running:
         yield running
 
 
 @pytest.fixture
-def nginx(machines: Machines) -> Iterator[Nginx]:
+def nginx(machines: TwoNodeCluster) -> Iterator[Nginx]:
     with Nginx(*machines.both) as running:
         yield running
 
@@ -56,7 +56,7 @@ class Load:
 
     def __init__(self, nginx: Nginx) -> None:
         self.nginx = nginx
-        registered = nginx.call("POST", "/user/register", json=fields_of("Anna"))
+        registered = nginx.call("POST", "/user/register", json=registration_fields("Anna"))
         self.cookies = registered.cookies.get_dict() or pytest.fail(registered.text)
         self.answers: Counter[tuple[str, int]] = Counter()
         self.added: list[str] = []
@@ -120,7 +120,7 @@ def steps() -> tuple[str, str]:
     return before, after
 
 
-def test_a_rolling_restart_under_load_loses_no_request(machines: Machines, nginx: Nginx, url: str) -> None:
+def test_a_rolling_restart_under_load_loses_no_request(machines: TwoNodeCluster, nginx: Nginx, url: str) -> None:
     load = Load(nginx)
     with load.running():
         for server, address in zip(machines.both, ("10.0.0.11", "10.0.0.12"), strict=True):
@@ -149,7 +149,7 @@ def calls_of(server: Server) -> int:
 # --- A server that is not there ---
 
 
-def test_what_a_stopped_server_can_not_take_goes_to_the_other(machines: Machines, nginx: Nginx, url: str) -> None:
+def test_what_a_stopped_server_can_not_take_goes_to_the_other(machines: TwoNodeCluster, nginx: Nginx, url: str) -> None:
     load = Load(nginx)
     assert machines.one.stop() == 0
 
@@ -248,9 +248,9 @@ def test_users_are_told_apart_behind_nginx_and_none_can_claim_to_be_another(ngin
 def test_a_file_that_is_too_large_is_refused_by_the_api_and_not_by_nginx(nginx: Nginx) -> None:
     file = {"file": ("me.jpg", b"x" * (MAX_FILE + MAX_BODY + 1))}
 
-    refused = nginx.call("POST", "/user/register", data=fields_of("Anna"), files=file)
+    refused = nginx.call("POST", "/user/register", data=registration_fields("Anna"), files=file)
 
-    assert refusal(refused) == (413, "too-large")
+    assert api_error(refused) == (413, "too-large")
 
 
 def test_plain_http_is_sent_to_https_with_its_method(nginx: Nginx) -> None:

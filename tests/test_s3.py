@@ -25,7 +25,7 @@ from api.pictures.s3 import TIMEOUT_SECONDS
 from api.pictures.store import picture_store
 from models import User
 
-from .factories import PASSWORD, PHOTOS, drawn, log_lines, meanwhile, photo, refusal, register
+from .factories import PASSWORD, PHOTOS, api_error, capture_log, interleave, make_image, photo, register
 from .live_server import ROOT, Server, free_port
 from .s3 import KEYS, S3, Bucket
 
@@ -49,7 +49,7 @@ def run(app: Flask, *arguments: str) -> Result:
     return app.test_cli_runner().invoke(args=arguments)
 
 
-def account_of(client: FlaskClient) -> dict[str, Any]:
+def account_button(client: FlaskClient) -> dict[str, Any]:
     return client.get("/user/profile").json["data"]
 
 
@@ -114,7 +114,7 @@ def test_returns_304_to_who_has_it_and_404_for_what_is_not_there(anna: FlaskClie
 
     assert anna.get(f"/profile_pics/{image}", headers={"If-None-Match": etag}).status_code == 304
     for name in ("0" * 32 + ".webp", "secret.webp", "..%2fprefix%2f" + image, "x"):
-        assert refusal(anna.get(f"/profile_pics/{name}")) == (404, "not-found")
+        assert api_error(anna.get(f"/profile_pics/{name}")) == (404, "not-found")
 
 
 def test_the_objects_of_a_replaced_and_of_a_deleted_picture_are_gone_when_the_answer_is_sent(
@@ -159,7 +159,7 @@ def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_object(
     other = app.test_client()
     assert other.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
 
-    with meanwhile(app, lambda: other.put("/user/picture", data={"file": photo()})):
+    with interleave(app, lambda: other.put("/user/picture", data={"file": photo()})):
         assert anna.put("/user/picture", data={"file": photo("chelsea.png")}).status_code == 200
 
     assert bucket.names() == files_of(account_of(anna))
@@ -209,14 +209,14 @@ def test_the_rights_that_the_docs_give_are_enough_and_end_at_the_prefix(
             monkeypatch.setenv(name, value)
         app = make_app(UPLOADS_URL="s3://kennel-pictures/profile")
         anna = register(app, "Anna")
-        log = log_lines()
+        log = capture_log()
         assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
         assert anna.get(f"/profile_pics/{account_of(anna)['image']}").status_code == 200
         assert anna.get(f"/profile_pics/{'0' * 32}.webp").status_code == 404
         assert run(app, "uploads", "prune", "--older-than", "-2").output == "Removed 0 files.\n"
         elsewhere = make_app(UPLOADS_URL="s3://kennel-pictures/other").test_client()
 
-        assert refusal(elsewhere.post("/user/register", json=CARL)) == (503, "unavailable")
+        assert api_error(elsewhere.post("/user/register", json=CARL)) == (503, "unavailable")
     assert "could not be removed" not in log.getvalue()
 
 
@@ -259,7 +259,7 @@ def test_a_redirect_to_nothing_is_404_in_the_envelope(redirecting: Flask, bucket
     client = redirecting.test_client()
 
     for name in ("0" * 32 + ".webp", "secret.webp", "x"):
-        assert refusal(client.get(f"/profile_pics/{name}")) == (404, "not-found")
+        assert api_error(client.get(f"/profile_pics/{name}")) == (404, "not-found")
 
 
 @pytest.mark.parametrize("redirects", [True, False])
@@ -297,11 +297,11 @@ def test_a_store_that_is_down_is_503_and_leaves_no_row(
 ) -> None:
     settings |= {"TESTING": testing, "BCRYPT_LOG_ROUNDS": 10}
     client = down().test_client()
-    log = log_lines()
+    log = capture_log()
 
     took, answer = seconds_of(lambda: client.post("/user/register", data={**CARL, "file": photo()}))
 
-    assert refusal(answer) == (503, "unavailable")
+    assert api_error(answer) == (503, "unavailable")
     assert answer.json["status"]["message"].startswith(NOT_STORED)
     assert int(answer.headers["Retry-After"]) > 0
     assert took < PROMISED_SECONDS
@@ -318,14 +318,14 @@ def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[.
     assert anna.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
     assert account_of(anna) == account
     picture = anna.get(f"/profile_pics/{account['image']}")
-    assert refusal(picture) == (503, "unavailable")
+    assert api_error(picture) == (503, "unavailable")
     assert int(picture.headers["Retry-After"]) > 0
-    assert refusal(anna.put("/user/picture", data={"file": photo()})) == (503, "unavailable")
-    assert refusal(anna.delete("/user/picture")) == (503, "unavailable")
+    assert api_error(anna.put("/user/picture", data={"file": photo()})) == (503, "unavailable")
+    assert api_error(anna.delete("/user/picture")) == (503, "unavailable")
     assert account_of(anna) == account
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
     assert bucket.names() == before  # left to `prune`
-    assert refusal(anna.get("/health/ready")) == (503, "unavailable")
+    assert api_error(anna.get("/health/ready")) == (503, "unavailable")
     pruned = run(later, "uploads", "prune")
     assert (pruned.exit_code, len(pruned.output.splitlines())) == (1, 1)
     assert pruned.output.startswith("Error: Picture storage unavailable (Generic S3 error: ")
@@ -346,7 +346,7 @@ def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
     read_took, picture = seconds_of(lambda: client.get(f"/profile_pics/{account_of(client)['image']}"))
     own_s3.go_on()
 
-    assert refusal(answer) == refusal(picture) == (503, "unavailable")
+    assert api_error(answer) == api_error(picture) == (503, "unavailable")
     assert took < PROMISED_SECONDS
     assert read_took < PROMISED_SECONDS
     assert User.select().count() == 1
@@ -372,10 +372,10 @@ def test_a_store_that_comes_back_is_used_again(make_app: MakeApp, own_s3: S3, mo
 def test_a_bucket_that_is_missing_is_503_and_not_404(make_app: MakeApp, anna: FlaskClient) -> None:
     image = account_of(anna)["image"]
     client = make_app(UPLOADS_URL="s3://no-such-bucket").test_client()
-    log = log_lines()
+    log = capture_log()
 
-    assert refusal(client.post("/user/register", json=CARL)) == (503, "unavailable")
-    assert refusal(client.get(f"/profile_pics/{image}")) == (503, "unavailable")
+    assert api_error(client.post("/user/register", json=CARL)) == (503, "unavailable")
+    assert api_error(client.get(f"/profile_pics/{image}")) == (503, "unavailable")
     assert "There is no such bucket" in log.getvalue()
 
 
@@ -534,7 +534,7 @@ def test_two_worker_processes_keep_serve_and_remove_pictures(tmp_path: Path, buc
     with Server(tmp_path / "server", UPLOADS_URL=bucket.url, **s3.environment) as server:
         for number in range(8):
             body = {"username": f"User {number}", "email": f"u{number}@example.com", "password": PASSWORD}
-            files = {"file": ("me.png", drawn((300, 400)))}
+            files = {"file": ("me.png", make_image((300, 400)))}
             with requests.Session() as session:
                 made = session.post(f"{server.url}/user/register", data=body, files=files, timeout=30)
                 assert made.status_code == 201

@@ -26,7 +26,7 @@ from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_ST
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, register
 from .live_server import ROOT, Server
-from .postgres import Cluster, Databases, has_trigrams, installed
+from .postgres import Cluster, Databases, find_postgres, has_trigrams
 from .test_pagination import SORTS, cost_of, place_of, statements_on_dogs, walk
 from .transfer_fixtures import run
 
@@ -438,7 +438,7 @@ def test_a_sqlite_without_trigrams_searches_without_index(
 
 @POSTGRESQL_ONLY
 def test_a_postgresql_that_does_not_have_trigrams_searches_without_index(make_app: Callable[..., Flask]) -> None:
-    programs, _ = installed(trigrams=False)
+    programs, _ = find_postgres(trigrams=False)
     if has_trigrams(programs):
         pytest.skip("each PostgreSQL server of this machine has pg_trgm; the next test is of one that can't add it")
     with Cluster(trigrams=False) as cluster:

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from api.routes import ROUTES
 
-from .factories import PASSWORD, add_dog, bearer, example, log_lines, refusal, register
+from .factories import PASSWORD, add_dog, api_error, bearer_headers, capture_log, example_path, register
 
 MakeApp = Callable[..., Flask]
 LISTED = ("http://localhost:3000", "http://localhost:5173")
@@ -112,7 +112,7 @@ def test_a_preflight_is_answered_for_every_verb_with_any_header_and_kept(
 ) -> None:
     for resource, path in ROUTES:
         for method in resource.methods:
-            url = example(path)
+            url = example_path(path)
             headers = {"Access_Control_Request_Method": method, "Access_Control_Request_Headers": asked}
             answer = ask(client, "OPTIONS", url, Origin=origin, **headers)
 
@@ -168,14 +168,14 @@ def test_a_write_from_a_page_of_another_origin_is_403_with_and_without_a_cookie(
         for method, path in (("POST", "/user/login"), ("POST", "/nothing"), ("DELETE", "/user/picture")):
             answer = ask(client, method, path, Origin=origin, Sec_Fetch_Site=site)
 
-            assert refusal(answer) == (403, "cross-site")
+            assert api_error(answer) == (403, "cross-site")
             assert "Set-Cookie" not in answer.headers
     assert anna.get("/user/profile").json["data"]["picture"]["is_default"] is True
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
 def test_every_method_but_the_safe_ones_is_a_write(client: FlaskClient, method: str) -> None:
-    assert refusal(ask(client, method, "/nothing", Origin=FOREIGN[1])) == (403, "cross-site")
+    assert api_error(ask(client, method, "/nothing", Origin=FOREIGN[1])) == (403, "cross-site")
 
 
 def test_nobody_is_logged_in_or_registered_by_a_foreign_page(app: Flask, anna: FlaskClient) -> None:
@@ -184,7 +184,7 @@ def test_nobody_is_logged_in_or_registered_by_a_foreign_page(app: Flask, anna: F
     for path, fields in (("/user/login", LOGIN), ("/user/register", body)):
         answer = client.post(path, data=fields, headers={"Origin": FOREIGN[1]})
 
-        assert refusal(answer) == (403, "cross-site")
+        assert api_error(answer) == (403, "cross-site")
     assert client.get("/user/profile").status_code == 401
     assert client.post("/user/register", json=body).status_code == 201
 
@@ -192,7 +192,7 @@ def test_nobody_is_logged_in_or_registered_by_a_foreign_page(app: Flask, anna: F
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "", "anything"])
 def test_without_an_origin_a_write_of_another_site_is_403(app: Flask, anna: FlaskClient, site: str) -> None:
     for client in (anna, app.test_client()):
-        assert refusal(ask(client, "POST", "/user/login", Sec_Fetch_Site=site)) == (403, "cross-site")
+        assert api_error(ask(client, "POST", "/user/login", Sec_Fetch_Site=site)) == (403, "cross-site")
 
 
 @pytest.mark.parametrize("site", [None, "same-origin", "none"])
@@ -220,7 +220,7 @@ def test_a_read_is_answered_whoever_asks(anna: FlaskClient, origin: str, site: s
 def test_a_write_with_a_bearer_token_is_answered_whoever_asks(
     app: Flask, anna: FlaskClient, origin: str | None, site: str | None
 ) -> None:
-    headers = {**bearer("Anna"), "Origin": origin, "Sec_Fetch_Site": site}
+    headers = {**bearer_headers("Anna"), "Origin": origin, "Sec_Fetch_Site": site}
 
     for client in (app.test_client(), anna):
         assert ask(client, "DELETE", "/user/picture", **headers).status_code == 200
@@ -230,7 +230,7 @@ def test_another_kind_of_authorization_opens_no_way_for_a_foreign_page(anna: Fla
     for authorization in ("Basic QW5uYTpwYXNz", "Bearer", "bearerx y", "Basic Bearer x"):
         answer = ask(anna, "DELETE", "/user/picture", Origin=FOREIGN[1], Authorization=authorization)
 
-        assert refusal(answer) == (403, "cross-site")
+        assert api_error(answer) == (403, "cross-site")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_a_forwarded_host_makes_no_origin_our_own(make_app: MakeApp) -> None:
 
     answer = ask(client, "POST", "/user/logout", X_Forwarded_Host="evil.example", Origin="http://evil.example")
 
-    assert refusal(answer) == (403, "cross-site")
+    assert api_error(answer) == (403, "cross-site")
 
 
 # Bearer tokens
@@ -271,7 +271,7 @@ def test_a_forwarded_host_makes_no_origin_our_own(make_app: MakeApp) -> None:
 def verbs() -> list[tuple[str, str, bool]]:
     """Each verb of each route, as method, path and whether it is open to strangers."""
     return [
-        (method, example(path), method in resource.public)
+        (method, example_path(path), method in resource.public)
         for resource, path in ROUTES
         for method in sorted(resource.methods)
     ]
@@ -283,16 +283,16 @@ def test_a_bearer_token_is_taken_wherever_a_cookie_is(app: Flask, anna: FlaskCli
     nobody = app.test_client()
     bodies: dict[str, Any] = {"POST": {"name": "Max", "breed": "Pug"}, "PUT": {"name": "Max", "breed": "Pug"}}
 
-    by_token = nobody.open(path, method=method, json=bodies.get(method, {}), headers=bearer("Anna"))
+    by_token = nobody.open(path, method=method, json=bodies.get(method, {}), headers=bearer_headers("Anna"))
     by_nobody = nobody.open(path, method=method, json=bodies.get(method, {}))
 
-    assert refusal(by_nobody) == (401, "unauthorized")
+    assert api_error(by_nobody) == (401, "unauthorized")
     assert by_token.status_code in (200, 201, 404, 422)  # not every example is there
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_of_a_bearer_token_may_be_in_any_case(app: Flask, anna: FlaskClient, scheme: str) -> None:
-    header = bearer("Anna")["Authorization"].replace("Bearer", scheme)
+    header = bearer_headers("Anna")["Authorization"].replace("Bearer", scheme)
 
     assert ask(app.test_client(), "GET", "/user/profile", Authorization=header).status_code == 200
 
@@ -302,18 +302,18 @@ def test_a_bad_token_is_401_with_a_challenge_everywhere_and_also_beside_a_good_c
     app: Flask, anna: FlaskClient, token: str
 ) -> None:
     if token == "ended":
-        token = bearer("Anna")["Authorization"]
+        token = bearer_headers("Anna")["Authorization"]
         assert ask(app.test_client(), "POST", "/user/logout", Authorization=token).status_code == 200
     for client, (method, path, _) in itertools.product((app.test_client(), anna), verbs()):
         answer = ask(client, method, path, Authorization=token)
 
-        assert refusal(answer) == (401, "unauthorized"), path
+        assert api_error(answer) == (401, "unauthorized"), path
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert anna.get("/user/profile").status_code == 200
 
 
 def test_a_token_speaks_instead_of_the_cookie_beside_it(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
-    answer = ask(bob, "GET", "/user/profile", **bearer("Anna"))
+    answer = ask(bob, "GET", "/user/profile", **bearer_headers("Anna"))
 
     assert answer.json["data"]["username"] == "Anna"
 
@@ -406,7 +406,7 @@ def test_who_reads_answers_with_a_sessions_data_keeps_none_of_them(app: Flask, a
         anna.put("/user/password", json={}),
         app.test_client().post("/user/login", json=LOGIN),
         app.test_client().get("/user/profile"),
-        app.test_client().get("/user/profile", headers=bearer("Anna")),
+        app.test_client().get("/user/profile", headers=bearer_headers("Anna")),
         app.test_client().post("/user/logout"),
         register(app, "Bob").post("/user/logout"),
     ]
@@ -438,7 +438,7 @@ def test_no_url_is_made_from_the_host_or_a_forwarded_header(make_app: MakeApp, p
     app = make_app(TRUSTED_PROXIES=proxies, PUBLIC_URL="https://api.example.com")
     add_dog(register(app, "Anna"))
     client = app.test_client()
-    headers = {**LIES, **bearer("Anna")}
+    headers = {**LIES, **bearer_headers("Anna")}
     dog = {"name": "Max", "breed": "Pug"}
 
     added = client.post("/api/v1/dogs", json=dog, headers=headers)
@@ -493,7 +493,7 @@ def test_the_scheme_that_a_trusted_proxy_saw_makes_an_origin_our_own(make_app: M
 
 
 def test_a_foreign_page_is_logged_like_any_caller(client: FlaskClient) -> None:
-    log = log_lines()
+    log = capture_log()
 
     ask(client, "POST", "/user/login", Origin=FOREIGN[1])
 

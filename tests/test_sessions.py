@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from models import Session, User
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
-from .factories import PASSWORD, add_dog, meanwhile, photo, register, sqlite_file, traced
+from .factories import PASSWORD, add_dog, interleave, photo, register, sqlite_file, trace_sql
 
 pytestmark = BOTH_ENGINES
 
@@ -281,7 +281,7 @@ def test_session_and_user_are_found_by_one_query_and_nothing_is_written(app: Fla
     let_pass(minutes=4, seconds=50)
     statements: list[str] = []
 
-    with traced(app, statements.append):
+    with trace_sql(app, statements.append):
         assert status_of(client) == 200
 
     assert [statement.split()[0] for statement in statements] == ["SELECT"]
@@ -293,7 +293,7 @@ def test_its_use_is_noted_once_in_5_minutes(app: Flask, anna: FlaskClient, remem
     let_pass(minutes=5, seconds=1)
     statements: list[str] = []
 
-    with traced(app, statements.append):
+    with trace_sql(app, statements.append):
         assert [status_of(client) for _ in range(3)] == [200, 200, 200]
 
     writes = [statement for statement in statements if not statement.startswith("SELECT")]
@@ -386,7 +386,7 @@ def test_no_login_by_the_old_password_outlives_its_change(app: Flask, anna: Flas
     late = app.test_client()
 
     # The old password was right when it was looked at; it changes before the session is opened.
-    with meanwhile(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
+    with interleave(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
         response = late.post("/user/login", json=ANNA)
 
     assert (changed[0].status_code, response.status_code) == (200, 401)
@@ -398,7 +398,7 @@ def test_a_session_that_a_new_password_ended_cannot_set_another_one(app: Flask, 
     thief = copied(app, logged_in(app))
 
     # The thief, who knows the old password too, was let in just before it changed.
-    with meanwhile(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
+    with interleave(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
         response = thief.put("/user/password", json={**NEW_PASSWORD, "new_password": "stolen horse"})
 
     assert (changed[0].status_code, response.status_code) == (200, 401)

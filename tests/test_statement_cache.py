@@ -21,8 +21,8 @@ from models.db.statements import Statement
 from models.session import hash_key, select_active_session
 
 from .engines import BOTH_ENGINES
-from .factories import add_dog, at_once, register, traced
-from .transfer_fixtures import TEXTS
+from .factories import add_dog, register, run_concurrently, trace_sql
+from .transfer_fixtures import SAMPLE_TEXTS
 
 pytestmark = BOTH_ENGINES
 
@@ -139,7 +139,7 @@ def test_threads_that_meet_at_a_new_shape_all_find_their_own(app: Flask, anna: F
     ids = [add_dog(anna, name=f"Dog {number}")["id"] for number in range(8)]
     for _ in range(10):
         dogs, _shapes = counted()
-        found = at_once(app, *[partial(dogs, Dog, name=f"Dog {number}") for number in range(8)])
+        found = run_concurrently(app, *[partial(dogs, Dog, name=f"Dog {number}") for number in range(8)])
 
         assert [[row.id for row in rows] for rows in found] == [[row_id] for row_id in ids]
 
@@ -199,22 +199,22 @@ def test_a_given_value_stands_before_the_default_and_the_next_row_has_the_defaul
 
 def test_a_hostile_value_stays_a_value(anna_row: User) -> None:
     dogs, shapes = counted()
-    made = [Dog.create_for(anna_row, text, "Poodle", "Anna") for text in TEXTS]
+    made = [Dog.create_for(anna_row, text, "Poodle", "Anna") for text in SAMPLE_TEXTS]
 
-    for dog, text in zip(made, TEXTS, strict=True):
+    for dog, text in zip(made, SAMPLE_TEXTS, strict=True):
         assert dog.name == text
         assert [row.id for row in dogs(Dog, name=text)] == [dog.id]
         assert {casefold_nfc(row.name) for row in dogs(Dog, name_key=text)} == {casefold_nfc(text)}
         assert dog.update_fields({"breed": text}).breed == text
         assert [row.id for row in dogs(Dog, breed=text)] == [dog.id]
-    assert Dog.select().count() == len(TEXTS)
+    assert Dog.select().count() == len(SAMPLE_TEXTS)
     assert len(shapes) == 3
 
 
 def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
     texts: list[str] = []
 
-    with traced(app, texts.append):
+    with trace_sql(app, texts.append):
         dog = Dog.create_for(anna_row, "Xyloph", "Xyloph", "Xyloph").update_fields({"name": "Xylophon"})
         Dog.find(dog.id).delete_row(dog.version)
 

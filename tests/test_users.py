@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from models import Dog, Session, User
 
 from .engines import BOTH_ENGINES
-from .factories import PASSWORD, add_dog, at_once, browser_form, meanwhile, photo, register
+from .factories import PASSWORD, add_dog, interleave, multipart_form, photo, register, run_concurrently
 
 pytestmark = BOTH_ENGINES
 
@@ -290,7 +290,7 @@ def test_register_names_every_wrong_field_at_once(client: FlaskClient, body: Any
 
 
 def test_register_names_every_wrong_field_beside_one_that_is_sent_twice(client: FlaskClient) -> None:
-    form = browser_form(
+    form = multipart_form(
         ("username", None, b"Carl"), ("username", None, b"Anna"), ("email", None, b"none"), ("is_admin", None, b"1")
     )
 
@@ -444,7 +444,7 @@ def test_one_of_many_registrations_at_one_moment_gets_the_name(
         body = {**CARL, "username": f"Carl{number}", "email": f"carl{number}@example.com", shared: CARL[shared]}
         return lambda: app.test_client().post("/user/register", json=body)
 
-    answers = at_once(app, *map(deed, range(6)))
+    answers = run_concurrently(app, *map(deed, range(6)))
 
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
     assert all(shared in answer.json["error"]["fields"] for answer in answers if answer.status_code == 409)
@@ -458,14 +458,14 @@ def test_one_of_two_changes_at_one_moment_gets_the_name(
 ) -> None:
     change = {field: CARL[field], "current_password": PASSWORD}
 
-    answers = at_once(app, *(lambda me=me: me.patch("/user/profile", json=change) for me in (anna, bob)))
+    answers = run_concurrently(app, *(lambda me=me: me.patch("/user/profile", json=change) for me in (anna, bob)))
 
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert uploads() == set(User.all_picture_files())
 
 
 def test_a_name_that_is_taken_between_look_and_insert_is_409(app: Flask, uploads: Callable[[], set[str]]) -> None:
-    with meanwhile(app, lambda: register(app, "Carl", email="first@example.com")):
+    with interleave(app, lambda: register(app, "Carl", email="first@example.com")):
         response = app.test_client().post("/user/register", json=CARL)
 
     assert (response.status_code, set(response.json["error"]["fields"])) == (409, {"username"})
@@ -577,8 +577,8 @@ def test_a_new_name_and_email_log_in_and_the_old_ones_do_not(app: Flask, anna: F
 
 EMPTY_BODIES: dict[str, dict[str, Any]] = {
     "json": {"json": {}},
-    "form": browser_form(),
-    "form-with-an-empty-file-input": browser_form(("file", "", b"")),
+    "form": multipart_form(),
+    "form-with-an-empty-file-input": multipart_form(("file", "", b"")),
     "password-alone": {"json": {"current_password": "never looked at"}},
     "own-email-in-another-case": {"json": {"email": "ANNA@example.com"}},
     "own-name-and-email": {"json": {"username": "Anna", "email": "anna@example.com"}},
@@ -599,8 +599,11 @@ def test_patch_with_nothing_new_is_200_and_changes_nothing(
 
 BROKEN_FORMS: dict[str, dict[str, Any]] = {
     # What a fetch sends whose author named the content type and so lost the boundary that the browser makes.
-    "no-boundary": {"data": browser_form(("username", None, b"Anne"))["data"], "content_type": "multipart/form-data"},
-    "cut-off": {**browser_form(("username", None, b"Anne")), "data": b"--limit\r\nContent-Disposition: form-data; na"},
+    "no-boundary": {"data": multipart_form(("username", None, b"Anne"))["data"], "content_type": "multipart/form-data"},
+    "cut-off": {
+        **multipart_form(("username", None, b"Anne")),
+        "data": b"--limit\r\nContent-Disposition: form-data; na",
+    },
 }
 
 
@@ -779,7 +782,7 @@ def test_an_account_that_is_deleted_twice_at_once_is_401_the_second_time(app: Fl
     again.post("/user/login", json={"username": "Anna", "password": PASSWORD})
     body = {"current_password": PASSWORD}
 
-    with meanwhile(app, lambda: again.delete("/user/profile", json=body)) as first:
+    with interleave(app, lambda: again.delete("/user/profile", json=body)) as first:
         second = anna.delete("/user/profile", json=body)
 
     assert (first[0].status_code, second.status_code) == (200, 401)

@@ -18,7 +18,7 @@ from models.copy_database import open_database
 from .factories import PASSWORD, add_dog, photo, register
 
 # What a text may hold, and an engine, a driver or COPY may take for something else.
-TEXTS = [
+SAMPLE_TEXTS = [
     "Rex", "rex", "Émile", "ß", "Ärger", "עברית", "\u0645\u0631\u062d\u0628\u0627", "犬", "🐕‍🦺", "e\u0301",
     "\\N", "\\.", "\\", "a\\tb", "\\x00", "'", '"', "''; DROP TABLE dogs", "%", "%s", "{}", ",", "NULL", "0", "true",
     "a" * 80, "🐕" * 80, "Z", "z", "_", "~", "a b", "a-b", "aa",
@@ -30,7 +30,7 @@ def run(app: Flask, *arguments: str) -> Result:
     return app.test_cli_runner().invoke(args=arguments)
 
 
-def refused(result: Result) -> str:
+def error_output(result: Result) -> str:
     """The one line of a command that did nothing."""
     assert isinstance(result.exception, SystemExit)  # any other would end the program with a traceback
     assert result.exit_code == 1
@@ -55,17 +55,17 @@ def target(
 
 
 @pytest.fixture
-def inhabited(app: Flask) -> Flask:
+def populated(app: Flask) -> Flask:
     """An application with rows of every kind in every table, and ids that are gone."""
     anna = register(app, "Anna")
     assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
     bob = register(app, "Bob")
     register(app, "Ünal 🐕", email="u@example.com")
-    for number, text in enumerate(TEXTS):
-        add_dog((anna, bob)[number % 2], name=text, breed=TEXTS[-number], owner=TEXTS[number // 2])
+    for number, text in enumerate(SAMPLE_TEXTS):
+        add_dog((anna, bob)[number % 2], name=text, breed=SAMPLE_TEXTS[-number], owner=SAMPLE_TEXTS[number // 2])
     Dog.update(created_at=datetime(2024, 2, 29, 12, tzinfo=UTC)).where(Dog.id == 1).execute()
     Dog.update(created_at=datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC)).where(Dog.id < 5, Dog.id > 2).execute()
-    for dog_id in (2, len(TEXTS)):
+    for dog_id in (2, len(SAMPLE_TEXTS)):
         assert Dog.delete().where(Dog.id == dog_id).execute()
     assert bob.post("/user/login", json={"username": "Bob", "password": PASSWORD, "remember": True}).status_code == 200
     assert bob.post("/user/login", json={"username": "Bob", "password": "wrong password"}).status_code == 401
@@ -74,7 +74,7 @@ def inhabited(app: Flask) -> Flask:
     return app
 
 
-def rows_of(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
+def read_rows(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables, as the models read them, in any order of texts."""
     return {
         model._meta.table_name: sorted(model.select().order_by(model._meta.primary_key).bind(source).tuples())
@@ -82,10 +82,10 @@ def rows_of(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def rows_at(url: str) -> dict[str, list[tuple[Any, ...]]]:
+def read_rows_at(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """As `rows_of`, of the database of this URL."""
     with open_database(url) as other:
-        return rows_of(other)
+        return read_rows(other)
 
 
 def is_empty(url: str) -> bool:
