@@ -49,7 +49,7 @@ def run(app: Flask, *arguments: str) -> Result:
     return app.test_cli_runner().invoke(args=arguments)
 
 
-def account_button(client: FlaskClient) -> dict[str, Any]:
+def get_account(client: FlaskClient) -> dict[str, Any]:
     return client.get("/user/profile").json["data"]
 
 
@@ -74,7 +74,7 @@ def test_a_registration_with_a_photo_keeps_two_objects_that_are_served(
     response = client.post("/user/register", data={**CARL, "file": photo()})
 
     assert response.status_code == 201
-    account = account_of(client)
+    account = get_account(client)
     assert account == response.json["data"]
     assert not account["picture"]["is_default"]
     assert bucket.names() == files_of(account)
@@ -83,7 +83,7 @@ def test_a_registration_with_a_photo_keeps_two_objects_that_are_served(
 
 
 def test_an_object_says_what_it_is(anna: FlaskClient, bucket: Bucket) -> None:
-    attributes = bucket.store.get(account_of(anna)["image"]).attributes
+    attributes = bucket.store.get(get_account(anna)["image"]).attributes
 
     assert attributes["Content-Type"] == "image/webp"
     assert attributes["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -97,7 +97,7 @@ def test_a_picture_is_served_as_from_a_folder(make_app: MakeApp, tmp_path: Path)
     ):
         app = make_app(**url)
         run(app, "db", "upgrade")
-        image = account_of(register(app, "Anna"))["image"]
+        image = get_account(register(app, "Anna"))["image"]
         answer = app.test_client().get(f"/profile_pics/{image}", headers={"X-Request-ID": "same"})
         assert answer.headers.pop("ETag") == f'"{image.removesuffix(".webp")}"'
         answers.append((answer.status_code, answer.data, dict(answer.headers)))
@@ -108,7 +108,7 @@ def test_a_picture_is_served_as_from_a_folder(make_app: MakeApp, tmp_path: Path)
 
 
 def test_returns_304_to_who_has_it_and_404_for_what_is_not_there(anna: FlaskClient, bucket: Bucket) -> None:
-    image = account_of(anna)["image"]
+    image = get_account(anna)["image"]
     bucket.put("secret.webp")
     etag = anna.get(f"/profile_pics/{image}").headers["ETag"]
 
@@ -127,7 +127,7 @@ def test_the_objects_of_a_replaced_and_of_a_deleted_picture_are_gone_when_the_an
     ):
         before = bucket.names()
         assert change().status_code == 200
-        assert bucket.names() == files_of(account_of(anna))
+        assert bucket.names() == files_of(get_account(anna))
         assert bucket.names().isdisjoint(before)
 
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
@@ -162,7 +162,7 @@ def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_object(
     with interleave(app, lambda: other.put("/user/picture", data={"file": photo()})):
         assert anna.put("/user/picture", data={"file": photo("chelsea.png")}).status_code == 200
 
-    assert bucket.names() == files_of(account_of(anna))
+    assert bucket.names() == files_of(get_account(anna))
 
 
 def test_prune_removes_what_no_account_names_and_nothing_else(app: Flask, anna: FlaskClient, bucket: Bucket) -> None:
@@ -211,7 +211,7 @@ def test_the_rights_that_the_docs_give_are_enough_and_end_at_the_prefix(
         anna = register(app, "Anna")
         log = capture_log()
         assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
-        assert anna.get(f"/profile_pics/{account_of(anna)['image']}").status_code == 200
+        assert anna.get(f"/profile_pics/{get_account(anna)['image']}").status_code == 200
         assert anna.get(f"/profile_pics/{'0' * 32}.webp").status_code == 404
         assert run(app, "uploads", "prune", "--older-than", "-2").output == "Removed 0 files.\n"
         elsewhere = make_app(UPLOADS_URL="s3://kennel-pictures/other").test_client()
@@ -230,7 +230,7 @@ def redirecting(make_app: MakeApp) -> Flask:
 
 
 def test_a_redirect_leads_to_the_bytes_for_longer_than_it_is_kept(redirecting: Flask, bucket: Bucket) -> None:
-    image = account_of(register(redirecting, "Anna"))["image"]
+    image = get_account(register(redirecting, "Anna"))["image"]
 
     answer = redirecting.test_client().get(f"/profile_pics/{image}")
 
@@ -246,7 +246,7 @@ def test_a_redirect_leads_to_the_bytes_for_longer_than_it_is_kept(redirecting: F
 
 
 def test_a_head_is_sent_to_a_url_for_heads(redirecting: Flask) -> None:
-    image = account_of(register(redirecting, "Anna"))["image"]
+    image = get_account(register(redirecting, "Anna"))["image"]
 
     answer = redirecting.test_client().head(f"/profile_pics/{image}")
 
@@ -310,19 +310,19 @@ def test_a_store_that_is_down_is_503_and_leaves_no_row(
 
 
 def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[..., Flask], bucket: Bucket) -> None:
-    account = account_of(register(app, "Anna"))
+    account = get_account(register(app, "Anna"))
     before = bucket.names()
     later = down()
     anna = later.test_client()
 
     assert anna.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
-    assert account_of(anna) == account
+    assert get_account(anna) == account
     picture = anna.get(f"/profile_pics/{account['image']}")
     assert api_error(picture) == (503, "unavailable")
     assert int(picture.headers["Retry-After"]) > 0
     assert api_error(anna.put("/user/picture", data={"file": photo()})) == (503, "unavailable")
     assert api_error(anna.delete("/user/picture")) == (503, "unavailable")
-    assert account_of(anna) == account
+    assert get_account(anna) == account
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
     assert bucket.names() == before  # left to `prune`
     assert api_error(anna.get("/health/ready")) == (503, "unavailable")
@@ -343,7 +343,7 @@ def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
     own_s3.hang()
 
     took, answer = seconds_of(lambda: app.test_client().post("/user/register", data=body))
-    read_took, picture = seconds_of(lambda: client.get(f"/profile_pics/{account_of(client)['image']}"))
+    read_took, picture = seconds_of(lambda: client.get(f"/profile_pics/{get_account(client)['image']}"))
     own_s3.go_on()
 
     assert api_error(answer) == api_error(picture) == (503, "unavailable")
@@ -370,7 +370,7 @@ def test_a_store_that_comes_back_is_used_again(make_app: MakeApp, own_s3: S3, mo
 
 
 def test_a_bucket_that_is_missing_is_503_and_not_404(make_app: MakeApp, anna: FlaskClient) -> None:
-    image = account_of(anna)["image"]
+    image = get_account(anna)["image"]
     client = make_app(UPLOADS_URL="s3://no-such-bucket").test_client()
     log = capture_log()
 
@@ -449,12 +449,12 @@ def move(app: Flask, to: str) -> tuple[int, list[str]]:
 def test_pictures_move_from_a_folder_to_a_bucket_and_back(make_app: MakeApp, bucket: Bucket, tmp_path: Path) -> None:
     folder, other = tmp_path / "uploads", tmp_path / "other"
     app = make_app(UPLOADS_URL=str(folder))
-    account = account_of(register(app, "Anna"))
+    account = get_account(register(app, "Anna"))
     bob = register(app, "Bob")
     assert bob.put("/user/picture", data={"file": photo()}).status_code == 200
     (folder / ("0" * 32 + ".webp")).write_bytes(b"no account names this")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    named = files_of(account) | files_of(account_of(bob))
+    named = files_of(account) | files_of(get_account(bob))
 
     code, lines = move(app, bucket.url)
 
@@ -477,7 +477,7 @@ def test_a_move_that_was_interrupted_goes_on_and_mends_what_is_wrong(
     make_app: MakeApp, bucket: Bucket, tmp_path: Path
 ) -> None:
     app = make_app(UPLOADS_URL=str(tmp_path / "uploads"))
-    names = sorted(files_of(account_of(register(app, "Anna"))) | files_of(account_of(register(app, "Bob"))))
+    names = sorted(files_of(get_account(register(app, "Anna"))) | files_of(get_account(register(app, "Bob"))))
     assert move(app, bucket.url)[0] == 0
     bucket.store.delete(names[0])
     bucket.put(names[1], b"half")
@@ -493,7 +493,7 @@ def test_a_move_that_was_interrupted_goes_on_and_mends_what_is_wrong(
 def test_a_picture_that_is_missing_is_named_and_the_others_are_copied(
     app: Flask, anna: FlaskClient, bob: FlaskClient, bucket: Bucket, tmp_path: Path
 ) -> None:
-    gone = account_of(anna)["image"]
+    gone = get_account(anna)["image"]
     bucket.store.delete(gone)
 
     code, lines = move(app, str(tmp_path / "other"))
