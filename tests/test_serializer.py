@@ -1,4 +1,4 @@
-"""What leaves by the fast way is what the schema itself would send: for every schema, and whatever a row holds."""
+"""Compiled dumps give what `schema.dump` gives, for every schema and whatever a row contains."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ VALUES: list[Any] = [
 ]
 
 
-def outcome(dump: Any, row: Any) -> Any:
-    """What a dump gives, with the types and the order of its values, or the kind of error that it raises."""
+def dump_or_error(dump: Any, row: Any) -> Any:
+    """Return the result of a dump with the types and order of its values, or the type of its error."""
     with SchemaContext({"pictures": "https://dogs.example/profile_pics"}):
         try:
             return repr(dump(row))
@@ -77,12 +77,12 @@ def outcome(dump: Any, row: Any) -> Any:
             return type(error)
 
 
-def assert_same(schema: Schema, row: Any) -> None:
-    assert outcome(compile_dump(schema), row) == outcome(schema.dump, row)
+def assert_same_dump(schema: Schema, row: Any) -> None:
+    assert dump_or_error(compile_dump(schema), row) == dump_or_error(schema.dump, row)
 
 
-def good_values(schema: Schema) -> dict[str, Any]:
-    """What a row of this schema may hold, by the names of its attributes."""
+def valid_values(schema: Schema) -> dict[str, Any]:
+    """Return valid values for a row of this schema, by attribute."""
     good = {}
     for name, field in schema.dump_fields.items():
         kinds = [kind.__name__ for kind in type(field).__mro__]
@@ -90,8 +90,8 @@ def good_values(schema: Schema) -> dict[str, Any]:
     return good
 
 
-def rows_of(values: dict[str, Any]) -> list[Any]:
-    """Rows of every kind with these values."""
+def make_rows(values: dict[str, Any]) -> list[Any]:
+    """Return rows of every kind with these values."""
     return [SimpleNamespace(**values), namedtuple("Row", values)(**values), values, UserDict(values)]
 
 
@@ -99,46 +99,46 @@ EVERY_SCHEMA = pytest.mark.parametrize("schema", [each() for each in SCHEMAS], i
 
 
 @EVERY_SCHEMA
-def test_every_schema_sends_the_same_by_both_ways_whatever_stands_in_a_field(schema: Schema) -> None:
-    good = good_values(schema)
-    assert isinstance(outcome(schema.dump, SimpleNamespace(**good)), str)
+def test_compiled_dump_equals_schema_dump(schema: Schema) -> None:
+    good = valid_values(schema)
+    assert isinstance(dump_or_error(schema.dump, SimpleNamespace(**good)), str)
     for name in good:
         for value in VALUES:
-            for row in rows_of({**good, name: value}):
-                assert_same(schema, row)
+            for row in make_rows({**good, name: value}):
+                assert_same_dump(schema, row)
         missing = {other: value for other, value in good.items() if other != name}
-        for row in rows_of(missing):
-            assert_same(schema, row)
+        for row in make_rows(missing):
+            assert_same_dump(schema, row)
     for row in (None, [], "Rex", object(), SimpleNamespace()):
-        assert_same(schema, row)
+        assert_same_dump(schema, row)
 
 
 @EVERY_SCHEMA
-def test_one_function_sends_the_same_for_rows_of_all_kinds_in_any_order(schema: Schema) -> None:
+def test_compiled_dump_handles_mixed_row_types(schema: Schema) -> None:
     dump, draw = compile_dump(schema), random.Random(7)
-    good = good_values(schema)
+    good = valid_values(schema)
 
     for _ in range(500):
         mixed = {name: draw.choice([value, value, value, draw.choice(VALUES)]) for name, value in good.items()}
-        for row in rows_of(mixed):
-            assert outcome(dump, row) == outcome(schema.dump, row)
+        for row in make_rows(mixed):
+            assert dump_or_error(dump, row) == dump_or_error(schema.dump, row)
 
 
 @BOTH_ENGINES
-def test_rows_of_the_database_send_the_same_by_both_ways(app: Flask, anna: FlaskClient) -> None:
+def test_compiled_dump_equals_schema_dump_for_db_rows(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna)
     (dog,), (user,) = Dog.select(), User.select()
     (dog_row,), (user_row,) = select_by_id(Dog, id=dog.id), select_by_id(User, id=user.id)
 
     for row in (dog, dog_row, Dog.find(dog.id), Dog()):
-        assert_same(DogSchema(), row)
+        assert_same_dump(DogSchema(), row)
     for schema in (PublicUserSchema(), PrivateUserSchema()):
         for row in (user, user_row, User.find(user.id), User()):
-            assert_same(schema, row)
+            assert_same_dump(schema, row)
     assert compile_dump(DogSchema())(dog)["name"] == dog.name
 
 
-def test_one_row_is_as_good_as_another_whatever_came_before() -> None:
+def test_compiled_dump_is_independent_of_earlier_rows() -> None:
     schema = DogSchema()
     dump = compile_dump(schema)
     rows = [
@@ -147,11 +147,13 @@ def test_one_row_is_as_good_as_another_whatever_came_before() -> None:
         for name in ("Rex", None, 7)
     ]
 
-    assert [outcome(dump, row) for row in [*rows, *rows]] == [outcome(schema.dump, row) for row in [*rows, *rows]]
+    assert [dump_or_error(dump, row) for row in [*rows, *rows]] == [
+        dump_or_error(schema.dump, row) for row in [*rows, *rows]
+    ]
 
 
-class Shouting(Schema):
-    """One with a hook."""
+class PostDumpSchema(Schema):
+    """A schema with a post-dump hook."""
 
     name, id = fields.String(), fields.Integer()
 
@@ -160,29 +162,29 @@ class Shouting(Schema):
         return {name.upper(): value for name, value in data.items()}
 
 
-class Named(fields.Field):
-    """A field that tells what it was told."""
+class NameField(fields.Field):
+    """A field that serializes its arguments."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return missing if value == "hidden" else (value, attr, type(obj))
 
 
-class Upper(fields.String):
-    """A field with a way of its own to its value."""
+class GetValueField(fields.String):
+    """A field that overrides `get_value`."""
 
     def get_value(self, obj: Any, attr: str, *args: Any, **kwargs: Any) -> Any:
         return super().get_value(obj, attr, *args, **kwargs).upper()
 
 
-class Constantly(fields.String):
-    """A field that asks no row."""
+class SerializeField(fields.String):
+    """A field that overrides `serialize`."""
 
     def serialize(self, attr: str, obj: Any, *args: Any, **kwargs: Any) -> Any:
         return attr
 
 
-class Trimming(Schema):
-    """One with a hook before."""
+class PreDumpSchema(Schema):
+    """A schema with a pre-dump hook."""
 
     name, id = fields.String(), fields.Integer()
 
@@ -191,8 +193,8 @@ class Trimming(Schema):
         return {"name": row.name.strip(), "id": row.id}
 
 
-class Reading(Schema):
-    """One that finds values in its own way."""
+class GetAttributeSchema(Schema):
+    """A schema that overrides `get_attribute`."""
 
     name, id = fields.String(), fields.Integer()
 
@@ -200,23 +202,23 @@ class Reading(Schema):
         return super().get_attribute(obj, "title" if attr == "name" else attr, default)
 
 
-class Odd(Schema):
-    """One with all that a field may be told."""
+class UnusualFieldsSchema(Schema):
+    """A schema with every option that a field takes."""
 
     id = fields.Integer(as_string=True)
     name = fields.String(data_key="Name", attribute="title")
     nameless = fields.String(data_key="", attribute="name", dump_only=True)
-    told = Named(attribute="title", dump_only=True)
-    hidden = Named(attribute="nothing")
-    upper = Upper(attribute="name", dump_only=True)
-    constant = Constantly()
+    named = NameField(attribute="title", dump_only=True)
+    hidden = NameField(attribute="nothing")
+    upper = GetValueField(attribute="name", dump_only=True)
+    constant = SerializeField()
     default = fields.String(dump_default="by default")
     called = fields.Integer(dump_default=lambda: 7)
     secret = fields.String(load_only=True)
     length = fields.Function(lambda row: len(row.title))
     size = fields.Method("size_of")
     inner = fields.String(attribute="dog.name", dump_only=True)
-    one = fields.Nested(Shouting, attribute="dog", dump_only=True)
+    one = fields.Nested(PostDumpSchema, attribute="dog", dump_only=True)
     dogs = fields.List(fields.Nested(DogSchema(only=("id", "name"))))
     friends = fields.Nested(DogSchema(only=("id", "name")), many=True)
     plucked = fields.Pluck(DogSchema, "name", attribute="dog", dump_only=True)
@@ -228,12 +230,12 @@ class Odd(Schema):
 @pytest.mark.parametrize(
     "schema",
     [
-        Shouting(),
-        Trimming(),
-        Reading(),
-        Odd(),
-        *(Odd(only=("id", name)) for name in Odd().fields if name != "id"),
-        Odd(only=("name", "dogs", "friends", "one")),
+        PostDumpSchema(),
+        PreDumpSchema(),
+        GetAttributeSchema(),
+        UnusualFieldsSchema(),
+        *(UnusualFieldsSchema(only=("id", name)) for name in UnusualFieldsSchema().fields if name != "id"),
+        UnusualFieldsSchema(only=("name", "dogs", "friends", "one")),
         DogSchema(only=("id",)),
         DogSchema(exclude=("id", "user_id")),
         DogSchema(many=True),
@@ -242,12 +244,12 @@ class Odd(Schema):
     ],
     ids=lambda schema: f"{type(schema).__name__} {' '.join(schema.dump_fields)}",
 )
-def test_schemas_with_ways_of_their_own_send_the_same_by_both_ways(schema: Schema) -> None:
+def test_overridden_schemas_fall_back_to_schema_dump(schema: Schema) -> None:
     dog = SimpleNamespace(id=1, name=" Rex", owner="A", breed="B", created_at=MOMENT, user_id=1)
     values = {**vars(dog), "title": "Sir", "secret": "x", "dog": dog, "dogs": [dog, dog], "friends": [dog]}
     values |= {"username": "Anna", "image": "a.webp", "picture": PICTURE, "nothing": "hidden"}
 
-    for row in (*rows_of(values), *rows_of({**values, "dog": None, "picture": None, "nothing": missing})):
-        assert_same(schema, row)
-        assert_same(schema, [row, row])
-        assert_same(schema, namedtuple("Rows", "id name")(row, row))
+    for row in (*make_rows(values), *make_rows({**values, "dog": None, "picture": None, "nothing": missing})):
+        assert_same_dump(schema, row)
+        assert_same_dump(schema, [row, row])
+        assert_same_dump(schema, namedtuple("Rows", "id name")(row, row))

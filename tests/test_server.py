@@ -1,4 +1,4 @@
-"""What only the real server can show: processes, races, kills and a stop in the middle of a request."""
+"""The real server: worker processes, races, kills and shutdown with requests in flight."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .live_server import ROOT, Server
 LOGIN = {"username": "Anna", "password": PASSWORD}
 
 
-def fields(username: str, email: str | None = None) -> dict[str, str]:
+def registration_fields(username: str, email: str | None = None) -> dict[str, str]:
     return {"username": username, "email": email or f"{username.lower()}@example.com", "password": PASSWORD}
 
 
-def at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
-    """The answers to calls that all start at the same moment."""
+def send_concurrently(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
+    """Send all requests at the same time, and return the responses."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], requests.Response]) -> requests.Response:
@@ -40,26 +40,26 @@ def at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Respo
         return list(pool.map(run, calls))
 
 
-def health_of(server: Server) -> str:
-    """What the server says of its health; nothing while it starts."""
+def get_health(server: Server) -> str:
+    """Return the response of the health check, None while the server starts."""
     try:
         return requests.get(f"{server.url}/health/live", timeout=60).text
-    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # it may stop in mid-answer
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # it may stop while it responds
         return ""
 
 
 @BOTH_ENGINES
-def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(
+def test_concurrent_duplicate_username_one_wins(
     make_server: Callable[..., Server],
 ) -> None:
     photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
     with make_server(RATELIMIT_ENABLED="false") as server:
         url = f"{server.url}/user/register"
-        answers = at_once(
+        answers = send_concurrently(
             [
                 lambda number=number: requests.post(
                     url,
-                    data=fields("Anna" if number % 2 else "ANNA", f"anna{number}@example.com"),
+                    data=registration_fields("Anna" if number % 2 else "ANNA", f"anna{number}@example.com"),
                     files={"file": ("me.jpg", photo, "image/jpeg")},
                     timeout=60,
                 )
@@ -76,28 +76,31 @@ def test_of_forty_registrations_of_one_name_one_wins_and_no_file_is_left_over(
 
 
 @BOTH_ENGINES
-def test_of_ten_registrations_of_one_address_one_wins(server: Server) -> None:
+def test_concurrent_duplicate_email_one_wins(server: Server) -> None:
     url = f"{server.url}/user/register"
-    answers = at_once(
-        [lambda n=n: requests.post(url, json=fields(f"Anna{n}", "anna@example.com"), timeout=60) for n in range(10)]
+    answers = send_concurrently(
+        [
+            lambda n=n: requests.post(url, json=registration_fields(f"Anna{n}", "anna@example.com"), timeout=60)
+            for n in range(10)
+        ]
     )
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 9}
     assert len(list(server.uploads.iterdir())) == 2
 
 
-def test_ctrl_c_in_a_terminal_stops_it_without_a_wait_for_the_grace(make_server: Callable[..., Server]) -> None:
+def test_sigint_exits_promptly(make_server: Callable[..., Server]) -> None:
     server = make_server(WEB_CONCURRENCY="1")
-    for _ in range(5):  # a worker that was told twice to stop hung in one of three cases
+    for _ in range(5):  # a worker that received two signals hung in one of three runs
         with server:
-            os.killpg(server.process.pid, signal.SIGINT)  # a terminal sends it to the workers too
+            os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does, to the entire group
             assert server.process.wait(timeout=8) == 0
 
 
 @BOTH_ENGINES
-def test_a_killed_server_has_all_that_it_had_answered(server: Server) -> None:
+def test_sigkill_loses_no_acknowledged_write(server: Server) -> None:
     client = requests.Session()
-    assert client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60).status_code == 201
+    assert client.post(f"{server.url}/user/register", json=registration_fields("Anna"), timeout=60).status_code == 201
     answered: list[dict[str, Any]] = []
     enough = threading.Event()
 
@@ -129,7 +132,7 @@ def test_a_killed_server_has_all_that_it_had_answered(server: Server) -> None:
         assert requests.get(f"{server.url}/api/v1/dogs/{dog['id']}", timeout=60).json()["data"] == dog
 
 
-def test_a_request_in_flight_is_answered_when_the_server_is_told_to_stop(server: Server) -> None:
+def test_sigterm_answers_requests_in_flight(server: Server) -> None:
     body = '{"username": "Anna", "password": "correct horse"}'
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         head = (
@@ -137,7 +140,7 @@ def test_a_request_in_flight_is_answered_when_the_server_is_told_to_stop(server:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         connection.sendall((head + body[:10]).encode())
-        # The server has begun with it: the next request on another connection is answered after this one was taken.
+        # The request is being handled: the next one, on another connection, is answered after it was accepted.
         assert requests.get(f"{server.url}/health/live", timeout=60).ok
         assert server.process
         server.process.send_signal(signal.SIGTERM)
@@ -149,13 +152,13 @@ def test_a_request_in_flight_is_answered_when_the_server_is_told_to_stop(server:
 
 
 @BOTH_ENGINES
-def test_a_session_made_in_one_process_is_known_and_ended_in_all(server: Server) -> None:
+def test_sessions_are_shared_across_processes(server: Server) -> None:
     client = requests.Session()
-    client.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
+    client.post(f"{server.url}/user/register", json=registration_fields("Anna"), timeout=60)
     cookies = dict(client.cookies)
 
     def profile() -> int:
-        # A connection of its own each time, so that both processes get some.
+        # A new connection each time, so that both processes get some.
         return requests.get(f"{server.url}/user/profile", cookies=cookies, timeout=60).status_code
 
     assert {profile() for _ in range(20)} == {200}
@@ -164,10 +167,10 @@ def test_a_session_made_in_one_process_is_known_and_ended_in_all(server: Server)
 
 
 @BOTH_ENGINES
-def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
-    requests.post(f"{server.url}/user/register", json=fields("Anna"), timeout=60)
+def test_failed_logins_are_counted_across_processes(server: Server) -> None:
+    requests.post(f"{server.url}/user/register", json=registration_fields("Anna"), timeout=60)
     wrong = {**LOGIN, "password": "not this one"}
-    answers = at_once([lambda: requests.post(f"{server.url}/user/login", json=wrong, timeout=60)] * 16)
+    answers = send_concurrently([lambda: requests.post(f"{server.url}/user/login", json=wrong, timeout=60)] * 16)
 
     assert Counter(answer.status_code for answer in answers) == {401: 10, 429: 6}
     right = requests.post(f"{server.url}/user/login", json=LOGIN, timeout=60)
@@ -176,17 +179,17 @@ def test_wrong_passwords_are_counted_across_processes(server: Server) -> None:
 
 
 @BOTH_ENGINES
-def test_two_first_starts_at_once_both_serve(make_server: Callable[..., Server]) -> None:
+def test_concurrent_first_starts_both_serve(make_server: Callable[..., Server]) -> None:
     one = make_server()
     other = make_server(DATABASE_URL=one.settings["DATABASE_URL"])
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(Server.start, (one, other)))
-    requests.post(f"{one.url}/user/register", json=fields("Anna"), timeout=60)
+    requests.post(f"{one.url}/user/register", json=registration_fields("Anna"), timeout=60)
     assert requests.post(f"{other.url}/user/login", json=LOGIN, timeout=60).status_code == 200
 
 
 @pytest.mark.system
-def test_a_bad_setting_stops_the_start_with_one_line() -> None:
+def test_invalid_setting_exits_with_one_line() -> None:
     ended = subprocess.run(
         [sys.executable, "run.py"],
         cwd=ROOT,
@@ -201,7 +204,7 @@ def test_a_bad_setting_stops_the_start_with_one_line() -> None:
     assert ended.stderr == "PORT: it must be a whole number from 1 to 65535. For example: 8000\n"
 
 
-def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server, tmp_path: Path) -> None:
+def test_port_in_use_exits_with_one_line(server: Server, tmp_path: Path) -> None:
     second = Server(tmp_path / "second", PORT=str(server.port))
     process = subprocess.run(
         [sys.executable, "run.py"],
@@ -222,7 +225,7 @@ def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server, tmp_
 
 @pytest.mark.system
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
-def test_dev_refuses_to_serve_other_machines(tmp_path: Path, host: str) -> None:
+def test_dev_refuses_non_loopback_host(tmp_path: Path, host: str) -> None:
     refused = Server(tmp_path / "dev", HOST=host)
 
     with pytest.raises(RuntimeError, match="HOST: --dev serves this machine only"):
@@ -230,7 +233,7 @@ def test_dev_refuses_to_serve_other_machines(tmp_path: Path, host: str) -> None:
 
 
 @pytest.mark.system
-def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
+def test_dev_reloads_on_code_change(tmp_path: Path) -> None:
     project = tmp_path / "project"
     for part in ("api", "models", "schemas"):
         (project / part).parent.mkdir(exist_ok=True)
@@ -241,7 +244,7 @@ def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
         server.start("--dev")
         system = project / "api" / "resources" / "system.py"
         system.write_text(system.read_text().replace('{"live": True}', '{"live": False}'))
-        while "false" not in health_of(server):
+        while "false" not in get_health(server):
             pass
         console = requests.get(f"{server.url}/console", timeout=60)
         assert console.status_code == 404
@@ -251,6 +254,6 @@ def test_dev_starts_anew_when_the_code_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_a_host_that_can_not_be_one_stops_the_start_with_one_line(tmp_path: Path) -> None:
+def test_invalid_host_exits_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"HOST and PORT: can't listen on a\.\.b:\d+ \(no such host\)"):
         Server(tmp_path / "server", HOST="a..b").start()

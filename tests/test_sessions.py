@@ -1,4 +1,4 @@
-"""Sessions: the cookie and what it holds, how long a session lives, and everything that ends it."""
+"""Sessions: the cookie, expiry, revocation and bearer tokens."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "battery staple"}
 HTTPS = "https://kennel.example"
 
 
-def logged_in(app: Flask, **fields: Any) -> FlaskClient:
-    """One more client that Anna logs in by."""
+def log_in(app: Flask, **fields: Any) -> FlaskClient:
+    """Return another client, logged in as Anna."""
     client = app.test_client()
     assert client.post("/user/login", json={**ANNA, **fields}).status_code == 200
     return client
 
 
-def bearer(app: Flask, key: str | None = None) -> FlaskClient:
-    """A client that sends a session's key as its bearer token: this key, or that of a new session of Anna's."""
+def bearer_client(app: Flask, key: str | None = None) -> FlaskClient:
+    """Return a client that sends a session key as bearer token: `key`, or that of a new session of Anna."""
     if key is None:
         key = Session.start(User.find_by_login("Anna")).key
     client = app.test_client()
@@ -43,34 +43,34 @@ def bearer(app: Flask, key: str | None = None) -> FlaskClient:
     return client
 
 
-def copied(app: Flask, client: FlaskClient) -> FlaskClient:
-    """Another client with a copy of the cookie."""
+def copy_cookie(app: Flask, client: FlaskClient) -> FlaskClient:
+    """Return another client with a copy of the cookie."""
     thief = app.test_client()
     thief.set_cookie("session", client.get_cookie("session").value)
     return thief
 
 
-def payload_of(app: Flask, client: FlaskClient) -> dict[str, Any]:
-    """What a client's cookie says."""
+def cookie_payload(app: Flask, client: FlaskClient) -> dict[str, Any]:
+    """Return the payload of a client's cookie."""
     serializer = app.session_interface.get_signing_serializer(app)
     return serializer.loads(client.get_cookie("session").value)
 
 
-def status_of(client: FlaskClient) -> int:
-    """What the profile answers: 200 to a live session, 401 to a dead one."""
+def profile_status(client: FlaskClient) -> int:
+    """Return the status of the profile: 200 for an active session, 401 for an expired one."""
     return client.get("/user/profile").status_code
 
 
-def let_pass(**time: float) -> None:
-    """Let so much time pass for every session, by moving its moments into the past."""
+def advance_time(**time: float) -> None:
+    """Let time pass for every session, by moving its timestamps into the past."""
     for session in Session.select():
         for moment in ("created_at", "used_at", "expires_at"):
             setattr(session, moment, getattr(session, moment) - timedelta(**time))
         session.save()
 
 
-def make_older(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, **time: float) -> None:
-    """Make a client's cookie older, by signing it once more at an earlier moment."""
+def age_session(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, **time: float) -> None:
+    """Make a client's cookie older, by signing it again with an earlier timestamp."""
     serializer = app.session_interface.get_signing_serializer(app)
     payload, signed_at = serializer.loads(client.get_cookie("session").value, return_timestamp=True)
     moment = int((signed_at - timedelta(**time)).timestamp())
@@ -79,15 +79,15 @@ def make_older(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch,
         client.set_cookie("session", serializer.dumps(payload))
 
 
-def cookie_of(response: TestResponse) -> tuple[str, dict[str, str]]:
-    """The value of the one cookie that an answer sets, and its attributes by their names in lower case."""
+def parse_cookie(response: TestResponse) -> tuple[str, dict[str, str]]:
+    """Return the value of the only cookie that a response sets, and its attributes by lower-case name."""
     (header,) = response.headers.getlist("Set-Cookie")
     pair, *attributes = header.split("; ")
     split = (attribute.partition("=") for attribute in attributes)
     return pair.removeprefix("session="), {name.lower(): value for name, _, value in split}
 
 
-# The cookie
+# Cookie
 
 
 @pytest.mark.parametrize("act", ["register", "login", "login-remembered"])
@@ -99,9 +99,7 @@ def cookie_of(response: TestResponse) -> tuple[str, dict[str, str]]:
         pytest.param(HTTPS, {"secure"}, id="https"),
     ],
 )
-def test_the_cookie_is_httponly_lax_for_every_path_and_secure_over_https(
-    make_app: Callable[..., Flask], public_url: str, secure: set[str], act: str
-) -> None:
+def test_cookie_attributes(make_app: Callable[..., Flask], public_url: str, secure: set[str], act: str) -> None:
     app = make_app(PUBLIC_URL=public_url)
     register(app, "Anna")
     client = app.test_client()
@@ -111,7 +109,7 @@ def test_the_cookie_is_httponly_lax_for_every_path_and_secure_over_https(
     else:
         response = client.post("/user/login", json={**ANNA, "remember": act == "login-remembered"})
 
-    _, attributes = cookie_of(response)
+    _, attributes = parse_cookie(response)
 
     lifetime = {"expires"} if act == "login-remembered" else set()
     assert set(attributes) == {"httponly", "samesite", "path"} | secure | lifetime
@@ -119,64 +117,62 @@ def test_the_cookie_is_httponly_lax_for_every_path_and_secure_over_https(
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-def test_remember_makes_the_cookie_outlive_the_browser_for_30_days(
-    app: Flask, client: FlaskClient, anna: FlaskClient, kind: str
-) -> None:
+def test_remember_cookie_lasts_30_days(app: Flask, client: FlaskClient, anna: FlaskClient, kind: str) -> None:
     response = client.post("/user/login", **{kind: {**ANNA, "remember": "true"}})
 
-    _, attributes = cookie_of(response)
+    _, attributes = parse_cookie(response)
     age = parsedate_to_datetime(attributes["expires"]) - datetime.now(UTC)
     assert timedelta(days=29, hours=23) < age <= timedelta(days=30, seconds=1)
 
 
 @pytest.mark.parametrize("remember", [{}, {"remember": False}, {"remember": "false"}], ids=["left-out", "no", "text"])
-def test_without_remember_the_cookie_ends_with_the_browser(
+def test_cookie_without_remember_is_a_session_cookie(
     client: FlaskClient, anna: FlaskClient, remember: dict[str, Any]
 ) -> None:
-    _, attributes = cookie_of(client.post("/user/login", json={**ANNA, **remember}))
+    _, attributes = parse_cookie(client.post("/user/login", json={**ANNA, **remember}))
 
     assert not {"expires", "max-age"} & set(attributes)
 
 
 @pytest.mark.parametrize("remember", [False, True])
-def test_the_cookie_names_a_random_key_and_no_user(app: Flask, anna: FlaskClient, remember: bool) -> None:
-    clients = [logged_in(app, remember=remember) for _ in range(2)]
-    payloads = [payload_of(app, client) for client in clients]
+def test_cookie_contains_random_key_only(app: Flask, anna: FlaskClient, remember: bool) -> None:
+    clients = [log_in(app, remember=remember) for _ in range(2)]
+    payloads = [cookie_payload(app, client) for client in clients]
 
-    # Besides the key there is one flag: whether the cookie outlives the browser.
+    # Besides the key there is one flag: whether the cookie is persistent.
     keys = [[value for value in payload.values() if not isinstance(value, bool)] for payload in payloads]
     assert [len(found) for found in keys] == [1, 1]
     assert all(len(base64.urlsafe_b64decode(f"{key}=")) == 32 for found in keys for key in found)
     assert keys[0] != keys[1]
 
 
-def test_only_the_hash_of_the_key_is_stored(app: Flask, anna: FlaskClient) -> None:
-    key = payload_of(app, anna)["_user_id"]
+def test_only_hash_of_session_key_is_stored(app: Flask, anna: FlaskClient) -> None:
+    key = cookie_payload(app, anna)["_user_id"]
     assert bytes(Session.get().key_hash) == hashlib.sha256(key.encode()).digest()
 
 
 @SQLITE_ONLY
-def test_no_file_of_the_database_holds_the_key(app: Flask, settings: dict[str, Any], anna: FlaskClient) -> None:
-    key = payload_of(app, anna)["_user_id"]
+def test_database_files_do_not_contain_session_key(app: Flask, settings: dict[str, Any], anna: FlaskClient) -> None:
+    key = cookie_payload(app, anna)["_user_id"]
     stored = Session.get().key_hash
 
-    # Whole files are read, the write-ahead log too, so that no column and no index is forgotten.
+    # Entire files are searched, including the write-ahead log, so that no column or index is missed.
     path = sqlite_file(settings["DATABASE_URL"])
     files = [file.read_bytes() for file in path.parent.glob(f"{path.name}*")]
     assert any(bytes(stored) in content for content in files)
     assert not any(key.encode() in content for content in files)
 
 
-def test_a_login_gives_a_new_key_and_ends_the_session_it_replaces(app: Flask, anna: FlaskClient) -> None:
-    before, thief = payload_of(app, anna), copied(app, anna)
+def test_login_rotates_key_and_revokes_old_session(app: Flask, anna: FlaskClient) -> None:
+    before, thief = cookie_payload(app, anna), copy_cookie(app, anna)
 
     anna.post("/user/login", json=ANNA)
 
-    assert payload_of(app, anna) != before
-    assert (status_of(anna), status_of(thief)) == (200, 401)
+    assert cookie_payload(app, anna) != before
+    assert (profile_status(anna), profile_status(thief)) == (200, 401)
 
 
-def test_a_login_as_somebody_else_takes_over(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+def test_login_as_other_user_replaces_session(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
     bob.post("/user/login", json=ANNA)
 
     assert bob.get("/user/profile").json["data"]["username"] == "Anna"
@@ -187,183 +183,181 @@ def test_a_login_as_somebody_else_takes_over(app: Flask, anna: FlaskClient, bob:
     ["", "x", "eyJfdXNlcl9pZCI6IjEifQ.x.x", "e30.aRtT6g.", "\u00e9", "a" * 3000],
     ids=["empty", "letter", "forged", "unsigned", "not-ascii", "long"],
 )
-def test_a_cookie_that_we_never_set_is_401(client: FlaskClient, anna: FlaskClient, value: str) -> None:
+def test_forged_cookie_returns_401(client: FlaskClient, anna: FlaskClient, value: str) -> None:
     client.set_cookie("session", value)
 
-    assert status_of(client) == 401
+    assert profile_status(client) == 401
 
 
 @pytest.mark.parametrize("value", ["1", "Anna", ""], ids=["id", "name", "nobody"])
-def test_a_signed_cookie_that_names_a_user_is_401(app: Flask, anna: FlaskClient, value: str) -> None:
+def test_signed_cookie_with_user_id_returns_401(app: Flask, anna: FlaskClient, value: str) -> None:
     thief = app.test_client()
     with thief.session_transaction() as session:
         session["_user_id"] = value
 
-    assert status_of(thief) == 401
+    assert profile_status(thief) == 401
 
 
-def test_a_cookie_that_another_secret_signed_is_401(make_app: Callable[..., Flask]) -> None:
+def test_cookie_of_other_secret_key_returns_401(make_app: Callable[..., Flask]) -> None:
     anna = register(make_app(), "Anna")
     other = make_app(SECRET_KEY="another key for the tests, no secret either")
 
-    assert status_of(copied(other, anna)) == 401
+    assert profile_status(copy_cookie(other, anna)) == 401
 
 
-# How long it lives
+# Expiry
 
 
-def test_a_session_ends_on_the_server_after_24_hours_without_use(anna: FlaskClient) -> None:
-    let_pass(hours=23, minutes=59)
-    assert status_of(anna) == 200
+def test_idle_session_expires_after_24_hours(anna: FlaskClient) -> None:
+    advance_time(hours=23, minutes=59)
+    assert profile_status(anna) == 200
 
-    # The use just now is noted; the next ones within 5 minutes are not, so they may add as much to the 24 hours.
-    let_pass(hours=24, minutes=5, seconds=1)
-    assert status_of(anna) == 401
+    # This use is recorded; later ones within 5 minutes are not, so they may extend the 24 hours by as much.
+    advance_time(hours=24, minutes=5, seconds=1)
+    assert profile_status(anna) == 401
 
 
-def test_a_session_in_use_lives_on(anna: FlaskClient) -> None:
+def test_used_session_does_not_expire(anna: FlaskClient) -> None:
     for _ in range(5):
-        let_pass(hours=23)
-        assert status_of(anna) == 200
+        advance_time(hours=23)
+        assert profile_status(anna) == 200
 
 
-def test_a_use_that_was_not_noted_counts_for_the_24_hours_too(anna: FlaskClient) -> None:
-    for _ in range(2):  # first after the login, then after a use that was noted
-        let_pass(minutes=4, seconds=50)
-        assert status_of(anna) == 200
+def test_unrecorded_use_extends_idle_timeout(anna: FlaskClient) -> None:
+    for _ in range(2):  # after the login, then after a recorded use
+        advance_time(minutes=4, seconds=50)
+        assert profile_status(anna) == 200
 
-        let_pass(hours=23, minutes=59)
-        assert status_of(anna) == 200
+        advance_time(hours=23, minutes=59)
+        assert profile_status(anna) == 200
 
 
-def test_a_session_in_use_outlives_the_signature_of_its_cookie(
+def test_used_session_outlives_cookie_signature_age(
     app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As in a browser that is never closed, and used on each day. The row says when a session ends, not the signature.
+    # A browser that is never closed and used every day. The row has the expiry, not the signature.
     for _ in range(3):
-        let_pass(hours=1)
-        make_older(app, anna, monkeypatch, days=20)
-        assert status_of(anna) == 200
+        advance_time(hours=1)
+        age_session(app, anna, monkeypatch, days=20)
+        assert profile_status(anna) == 200
 
 
-def test_a_remembered_session_lives_30_days_though_it_is_not_used(app: Flask, anna: FlaskClient) -> None:
-    client = logged_in(app, remember=True)
+def test_remembered_session_lasts_30_days_unused(app: Flask, anna: FlaskClient) -> None:
+    client = log_in(app, remember=True)
 
-    let_pass(days=29, hours=23, minutes=59)
-    assert (status_of(client), status_of(anna)) == (200, 401)
+    advance_time(days=29, hours=23, minutes=59)
+    assert (profile_status(client), profile_status(anna)) == (200, 401)
 
-    let_pass(minutes=2)
-    assert status_of(client) == 401
+    advance_time(minutes=2)
+    assert profile_status(client) == 401
 
 
-def test_a_dead_session_can_log_out_and_in_again(anna: FlaskClient) -> None:
-    let_pass(days=2)
+def test_expired_session_can_log_out_and_in(anna: FlaskClient) -> None:
+    advance_time(days=2)
 
     assert anna.post("/user/logout").status_code == 200
     assert anna.post("/user/login", json=ANNA).status_code == 200
-    assert status_of(anna) == 200
+    assert profile_status(anna) == 200
 
 
-def test_dead_sessions_do_not_pile_up(app: Flask, anna: FlaskClient) -> None:
-    let_pass(days=2)
+def test_expired_sessions_are_deleted(app: Flask, anna: FlaskClient) -> None:
+    advance_time(days=2)
 
-    logged_in(app)
+    log_in(app)
 
     assert Session.select().count() == 1
 
 
-# What it costs
+# Cost
 
 
 @pytest.mark.parametrize("by", ["cookie", "bearer"])
-def test_session_and_user_are_found_by_one_query_and_nothing_is_written(app: Flask, anna: FlaskClient, by: str) -> None:
-    client = anna if by == "cookie" else bearer(app)
-    let_pass(minutes=4, seconds=50)
+def test_authentication_runs_one_query_and_no_write(app: Flask, anna: FlaskClient, by: str) -> None:
+    client = anna if by == "cookie" else bearer_client(app)
+    advance_time(minutes=4, seconds=50)
     statements: list[str] = []
 
     with trace_sql(app, statements.append):
-        assert status_of(client) == 200
+        assert profile_status(client) == 200
 
     assert [statement.split()[0] for statement in statements] == ["SELECT"]
 
 
 @pytest.mark.parametrize("remember", [False, True])
-def test_its_use_is_noted_once_in_5_minutes(app: Flask, anna: FlaskClient, remember: bool) -> None:
-    client = logged_in(app, remember=remember)
-    let_pass(minutes=5, seconds=1)
+def test_session_use_is_recorded_once_in_5_minutes(app: Flask, anna: FlaskClient, remember: bool) -> None:
+    client = log_in(app, remember=remember)
+    advance_time(minutes=5, seconds=1)
     statements: list[str] = []
 
     with trace_sql(app, statements.append):
-        assert [status_of(client) for _ in range(3)] == [200, 200, 200]
+        assert [profile_status(client) for _ in range(3)] == [200, 200, 200]
 
     writes = [statement for statement in statements if not statement.startswith("SELECT")]
     assert [statement.split()[:2] for statement in writes] == [["UPDATE", '"sessions"']]
 
 
-# Log out
+# Logout
 
 
-def test_logout_kills_a_copied_cookie_and_clears_the_browsers_own(app: Flask, anna: FlaskClient) -> None:
-    thief = copied(app, anna)
-    assert status_of(thief) == 200
+def test_logout_revokes_copied_cookie_and_clears_own(app: Flask, anna: FlaskClient) -> None:
+    thief = copy_cookie(app, anna)
+    assert profile_status(thief) == 200
 
     response = anna.post("/user/logout")
 
     assert (response.status_code, response.json) == (200, {"data": {}, "status": {"code": 200, "message": "Success"}})
     assert anna.get_cookie("session") is None
-    assert (status_of(anna), status_of(thief)) == (401, 401)
+    assert (profile_status(anna), profile_status(thief)) == (401, 401)
 
 
 @pytest.mark.parametrize("path", ["/user/logout", "/user/logout/"])
-def test_logout_is_200_when_nobody_is_logged_in(client: FlaskClient, path: str) -> None:
+def test_anonymous_logout_returns_200(client: FlaskClient, path: str) -> None:
     assert [client.post(path).json["status"]["code"] for _ in range(2)] == [200, 200]
 
 
-def test_logout_ends_a_copied_cookies_session_by_the_copy_too(app: Flask, anna: FlaskClient) -> None:
-    copied(app, anna).post("/user/logout")
+def test_logout_by_copied_cookie_revokes_session(app: Flask, anna: FlaskClient) -> None:
+    copy_cookie(app, anna).post("/user/logout")
 
-    assert status_of(anna) == 401
+    assert profile_status(anna) == 401
 
 
-def test_logout_leaves_the_other_sessions_alone(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
-    other = logged_in(app)
+def test_logout_keeps_other_sessions(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+    other = log_in(app)
 
     anna.post("/user/logout")
 
-    assert [status_of(client) for client in (other, bob)] == [200, 200]
+    assert [profile_status(client) for client in (other, bob)] == [200, 200]
 
 
-def test_logout_by_bearer_ends_that_session(app: Flask, anna: FlaskClient) -> None:
-    client = bearer(app)
+def test_logout_by_bearer_revokes_that_session(app: Flask, anna: FlaskClient) -> None:
+    client = bearer_client(app)
 
     assert client.post("/user/logout").status_code == 200
-    assert (status_of(client), status_of(anna)) == (401, 200)
+    assert (profile_status(client), profile_status(anna)) == (401, 200)
 
 
-def test_logout_by_bearer_ends_the_session_of_the_cookie_that_it_clears(app: Flask, anna: FlaskClient) -> None:
-    thief, token = copied(app, anna), Session.start(User.find_by_login("Anna")).key
+def test_logout_by_bearer_revokes_cookie_session_too(app: Flask, anna: FlaskClient) -> None:
+    thief, token = copy_cookie(app, anna), Session.start(User.find_by_login("Anna")).key
 
     response = anna.post("/user/logout", headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code == 200
     assert anna.get_cookie("session") is None
-    assert status_of(thief) == 401
+    assert profile_status(thief) == 401
 
 
-# A new password
+# Password change
 
 
 @pytest.mark.parametrize("by", ["cookie", "bearer"])
-def test_a_new_password_ends_every_other_session_of_that_user(
-    app: Flask, anna: FlaskClient, bob: FlaskClient, by: str
-) -> None:
-    others = [anna, logged_in(app), logged_in(app, remember=True), bearer(app)]
-    mine = logged_in(app) if by == "cookie" else bearer(app)
+def test_password_change_revokes_other_sessions(app: Flask, anna: FlaskClient, bob: FlaskClient, by: str) -> None:
+    others = [anna, log_in(app), log_in(app, remember=True), bearer_client(app)]
+    mine = log_in(app) if by == "cookie" else bearer_client(app)
 
     assert mine.put("/user/password", json=NEW_PASSWORD).status_code == 200
 
-    assert [status_of(client) for client in (mine, bob)] == [200, 200]
-    assert [status_of(client) for client in others] == [401, 401, 401, 401]
+    assert [profile_status(client) for client in (mine, bob)] == [200, 200]
+    assert [profile_status(client) for client in others] == [401, 401, 401, 401]
 
 
 @pytest.mark.parametrize(
@@ -375,44 +369,44 @@ def test_a_new_password_ends_every_other_session_of_that_user(
     ],
     ids=["wrong", "short", "missing"],
 )
-def test_a_refused_new_password_ends_no_session(app: Flask, anna: FlaskClient, body: dict[str, str]) -> None:
-    other = logged_in(app)
+def test_refused_password_change_keeps_sessions(app: Flask, anna: FlaskClient, body: dict[str, str]) -> None:
+    other = log_in(app)
 
     assert anna.put("/user/password", json=body).status_code in (403, 422)
-    assert [status_of(client) for client in (anna, other)] == [200, 200]
+    assert [profile_status(client) for client in (anna, other)] == [200, 200]
 
 
-def test_no_login_by_the_old_password_outlives_its_change(app: Flask, anna: FlaskClient) -> None:
+def test_login_during_password_change_is_revoked(app: Flask, anna: FlaskClient) -> None:
     late = app.test_client()
 
-    # The old password was right when it was looked at; it changes before the session is opened.
+    # The old password was still valid when it was checked; it changes before the session is created.
     with interleave(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
         response = late.post("/user/login", json=ANNA)
 
     assert (changed[0].status_code, response.status_code) == (200, 401)
     assert [session.user.username for session in Session.select()] == ["Anna"]
-    assert (status_of(anna), status_of(late)) == (200, 401)
+    assert (profile_status(anna), profile_status(late)) == (200, 401)
 
 
-def test_a_session_that_a_new_password_ended_cannot_set_another_one(app: Flask, anna: FlaskClient) -> None:
-    thief = copied(app, logged_in(app))
+def test_revoked_session_cannot_change_password(app: Flask, anna: FlaskClient) -> None:
+    thief = copy_cookie(app, log_in(app))
 
-    # The thief, who knows the old password too, was let in just before it changed.
+    # A thief who knows the old password logged in just before it changed.
     with interleave(app, lambda: anna.put("/user/password", json=NEW_PASSWORD)) as changed:
         response = thief.put("/user/password", json={**NEW_PASSWORD, "new_password": "stolen horse"})
 
     assert (changed[0].status_code, response.status_code) == (200, 401)
-    assert logged_in(app, password=NEW_PASSWORD["new_password"])
-    assert status_of(anna) == 200
+    assert log_in(app, password=NEW_PASSWORD["new_password"])
+    assert profile_status(anna) == 200
 
 
-# The end of the account
+# Account deletion
 
 
-def test_deleting_the_account_ends_all_its_sessions_and_removes_dogs_and_files(
+def test_account_deletion_revokes_sessions_and_data(
     app: Flask, anna: FlaskClient, bob: FlaskClient, uploads: Callable[[], set[str]]
 ) -> None:
-    everywhere = [logged_in(app), logged_in(app, remember=True), bearer(app), copied(app, anna)]
+    everywhere = [log_in(app), log_in(app, remember=True), bearer_client(app), copy_cookie(app, anna)]
     add_dog(anna)
     anna.put("/user/picture", data={"file": photo()})
 
@@ -420,26 +414,26 @@ def test_deleting_the_account_ends_all_its_sessions_and_removes_dogs_and_files(
 
     assert response.status_code == 200
     assert anna.get_cookie("session") is None
-    assert [status_of(client) for client in (anna, *everywhere)] == [401] * 5
-    assert status_of(bob) == 200
+    assert [profile_status(client) for client in (anna, *everywhere)] == [401] * 5
+    assert profile_status(bob) == 200
     assert app.test_client().get("/api/v1/dogs").json["data"] == []
     assert uploads() == set(User.get().picture.files)
 
 
-def test_a_cookie_of_a_deleted_account_is_not_that_of_a_new_one_of_its_name(app: Flask, anna: FlaskClient) -> None:
-    old = copied(app, anna)
+def test_cookie_of_deleted_account_is_not_reusable(app: Flask, anna: FlaskClient) -> None:
+    old = copy_cookie(app, anna)
     anna.delete("/user/profile", json={"current_password": PASSWORD})
 
     register(app, "Anna")
 
-    assert status_of(old) == 401
+    assert profile_status(old) == 401
 
 
 # Bearer tokens
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
-def test_a_sessions_key_is_taken_as_bearer_token(client: FlaskClient, anna: FlaskClient, scheme: str) -> None:
+def test_session_key_is_accepted_as_bearer_token(client: FlaskClient, anna: FlaskClient, scheme: str) -> None:
     token = Session.start(User.find_by_login("Anna")).key
 
     response = client.get("/user/profile", headers={"Authorization": scheme + token})
@@ -448,8 +442,8 @@ def test_a_sessions_key_is_taken_as_bearer_token(client: FlaskClient, anna: Flas
     assert "Set-Cookie" not in response.headers
 
 
-def test_a_bearer_token_writes_wherever_a_cookie_does(app: Flask, anna: FlaskClient) -> None:
-    client = bearer(app)
+def test_bearer_token_works_on_every_write(app: Flask, anna: FlaskClient) -> None:
+    client = bearer_client(app)
 
     dog = add_dog(client)
     answers = [
@@ -462,7 +456,7 @@ def test_a_bearer_token_writes_wherever_a_cookie_does(app: Flask, anna: FlaskCli
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200]
 
 
-def test_a_good_bearer_token_speaks_before_a_good_cookie(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+def test_bearer_token_overrides_cookie(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
     token = Session.start(User.find_by_login("Anna")).key
 
     response = bob.get("/user/profile", headers={"Authorization": f"Bearer {token}"})
@@ -486,53 +480,53 @@ PATHS = [
 
 
 @pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=BAD_TOKENS)
-@pytest.mark.parametrize("who", ["client", "anna"], ids=["alone", "beside-a-good-cookie"])
-def test_a_wrong_bearer_token_is_401_everywhere_and_never_anonymous(
-    anna: FlaskClient, request: pytest.FixtureRequest, token: str, who: str
+@pytest.mark.parametrize("caller", ["client", "anna"], ids=["alone", "beside-a-good-cookie"])
+def test_invalid_token_returns_401_on_public_routes(
+    anna: FlaskClient, request: pytest.FixtureRequest, token: str, caller: str
 ) -> None:
-    client = request.getfixturevalue(who)
+    client = request.getfixturevalue(caller)
 
     answers = [client.open(path, method=verb, headers={"Authorization": token}) for verb, path in PATHS]
 
     assert [answer.status_code for answer in answers] == [401] * len(PATHS)
     assert {answer.headers.get("WWW-Authenticate") for answer in answers} == {"Bearer"}
-    assert status_of(anna) == 200  # the refusal ended nothing
+    assert profile_status(anna) == 200  # the refusal revoked nothing
 
 
-def test_an_ended_bearer_token_is_401_with_a_challenge(app: Flask, anna: FlaskClient) -> None:
-    client = bearer(app)
-    let_pass(days=2)
+def test_revoked_bearer_token_returns_401_challenge(app: Flask, anna: FlaskClient) -> None:
+    client = bearer_client(app)
+    advance_time(days=2)
 
     response = client.get("/user/1")
 
     assert (response.status_code, response.headers.get("WWW-Authenticate")) == (401, "Bearer")
 
 
-def test_a_bearer_token_is_taken_beside_the_cookies_of_other_servers(app: Flask, anna: FlaskClient) -> None:
-    # Cookies know no ports: what else runs on localhost sends its own along, under names that libraries choose.
-    client = bearer(app)
+def test_bearer_token_works_beside_foreign_cookies(app: Flask, anna: FlaskClient) -> None:
+    # Cookies ignore ports: other servers on localhost set theirs too, under names that their libraries choose.
+    client = bearer_client(app)
     client.set_cookie("remember_token", "1|0123456789abcdef")
 
-    assert status_of(client) == 200
+    assert profile_status(client) == 200
 
 
-def test_other_schemes_do_not_speak_for_anybody(client: FlaskClient, anna: FlaskClient) -> None:
+def test_other_authorization_schemes_are_ignored(client: FlaskClient, anna: FlaskClient) -> None:
     basic = {"Authorization": "Basic " + base64.b64encode(f"Anna:{PASSWORD}".encode()).decode()}
 
     assert client.get("/user/profile", headers=basic).status_code == 401
     assert anna.get("/user/profile", headers=basic).status_code == 200
 
 
-# What may be kept of an answer
+# Caching
 
 
-def test_answers_with_a_sessions_data_are_not_to_be_stored(app: Flask, anna: FlaskClient) -> None:
+def test_authenticated_responses_are_not_cached(app: Flask, anna: FlaskClient) -> None:
     body = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
     answers = [
         anna.get("/user/profile"),
         anna.patch("/user/profile", json={}),
         anna.get("/api/v1/dogs?mine=true"),
-        bearer(app).get("/user/profile"),
+        bearer_client(app).get("/user/profile"),
         app.test_client().post("/user/register", json=body),
         app.test_client().post("/user/login", json=ANNA),
         anna.post("/user/logout"),
@@ -543,9 +537,9 @@ def test_answers_with_a_sessions_data_are_not_to_be_stored(app: Flask, anna: Fla
     assert [answer.headers["Cache-Control"] for answer in answers] == ["no-store"] * 8
 
 
-def test_what_everybody_may_see_sets_no_cookie(app: Flask, anna: FlaskClient) -> None:
-    clients = [anna, logged_in(app, remember=True)]
-    let_pass(hours=1)
+def test_public_responses_set_no_cookie(app: Flask, anna: FlaskClient) -> None:
+    clients = [anna, log_in(app, remember=True)]
+    advance_time(hours=1)
 
     answers = [client.get(path) for client in clients for path in ("/user/1", "/api/v1/dogs")]
 
@@ -553,22 +547,22 @@ def test_what_everybody_may_see_sets_no_cookie(app: Flask, anna: FlaskClient) ->
     assert not any("Set-Cookie" in answer.headers for answer in answers)
 
 
-# As production runs
+# Production settings
 
 
-def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask]) -> None:
+def test_sessions_with_testing_off(make_app: Callable[..., Flask]) -> None:
     app = make_app(TESTING=False, BCRYPT_LOG_ROUNDS=10, PUBLIC_URL=HTTPS)
     anna = register(app, "Anna")
     response = app.test_client().post("/user/login", json={**ANNA, "remember": True})
-    other, thief, wrong = logged_in(app), copied(app, anna), bearer(app, "wrong")
+    other, thief, wrong = log_in(app), copy_cookie(app, anna), bearer_client(app, "wrong")
 
-    assert {"httponly", "secure", "samesite", "expires"} <= set(cookie_of(response)[1])
+    assert {"httponly", "secure", "samesite", "expires"} <= set(parse_cookie(response)[1])
     assert wrong.get("/user/1").headers["WWW-Authenticate"] == "Bearer"
     assert anna.put("/user/password", json=NEW_PASSWORD).status_code == 200
-    assert [status_of(client) for client in (anna, thief, other, wrong)] == [200, 200, 401, 401]
-    let_pass(hours=25)
-    assert [status_of(client) for client in (anna, thief)] == [401, 401]
-    anna = logged_in(app, password=NEW_PASSWORD["new_password"])
-    thief = copied(app, anna)
+    assert [profile_status(client) for client in (anna, thief, other, wrong)] == [200, 200, 401, 401]
+    advance_time(hours=25)
+    assert [profile_status(client) for client in (anna, thief)] == [401, 401]
+    anna = log_in(app, password=NEW_PASSWORD["new_password"])
+    thief = copy_cookie(app, anna)
     anna.post("/user/logout")
-    assert [status_of(client) for client in (anna, thief)] == [401, 401]
+    assert [profile_status(client) for client in (anna, thief)] == [401, 401]

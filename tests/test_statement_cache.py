@@ -1,4 +1,4 @@
-"""Statements that are built once: what they find and keep is what any query would, on any engine."""
+"""The statement cache: compiled statements return and store what plain queries do, on both engines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOGS = "/api/v1/dogs"
 
 @pytest.fixture
 def anna_row(app: Flask, anna: FlaskClient) -> User:
-    """The account of Anna."""
+    """The row of Anna's account."""
     return User.get(User.username == "Anna")
 
 
@@ -39,7 +39,7 @@ def anna_row(app: Flask, anna: FlaskClient) -> User:
 def other_engine(
     engine: str, app: Flask, postgresql: None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[[], peewee.Database]]:
-    """Points the models at a database of the other engine, which is up to date and empty."""
+    """Switch the models to a migrated, empty database of the other engine."""
     databases = request.getfixturevalue("databases") if engine == "sqlite" else None
     url = databases.create() if databases else f"sqlite:///{tmp_path / 'other.sqlite'}"
     opened: list[peewee.Database] = []
@@ -58,8 +58,8 @@ def other_engine(
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that are built from now on."""
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record the SQL that is compiled from now on."""
     texts: list[str] = []
 
     class Noted(Statement):
@@ -72,7 +72,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def counted() -> tuple[Callable[..., list[Any]], list[tuple[Any, ...]]]:
-    """A statement that finds dogs, and the list of what it was built for."""
+    """Return a cached statement that selects dogs, and the list of shapes that it was compiled for."""
     shapes: list[tuple[Any, ...]] = []
 
     @cached_statement
@@ -84,10 +84,10 @@ def counted() -> tuple[Callable[..., list[Any]], list[tuple[Any, ...]]]:
     return dogs, shapes
 
 
-# --- Built once ---
+# --- Compilation ---
 
 
-def test_one_shape_is_built_once_and_run_with_all_values(anna: FlaskClient) -> None:
+def test_query_shape_is_compiled_once_for_all_values(anna: FlaskClient) -> None:
     dogs, shapes = counted()
     ids = {name: add_dog(anna, name=name)["id"] for name in ("Rex", "Max", "Bello")}
 
@@ -97,7 +97,7 @@ def test_one_shape_is_built_once_and_run_with_all_values(anna: FlaskClient) -> N
     assert shapes == [(Dog, "id", "name")]
 
 
-def test_another_shape_is_another_text(anna: FlaskClient) -> None:
+def test_other_shape_compiles_other_sql(anna: FlaskClient) -> None:
     dogs, shapes = counted()
     for name in ("B", "A"):
         add_dog(anna, name=name)
@@ -112,7 +112,7 @@ def test_another_shape_is_another_text(anna: FlaskClient) -> None:
     assert len(shapes) == 6
 
 
-def test_requests_like_earlier_ones_build_no_text(app: Flask, anna: FlaskClient, built: list[str]) -> None:
+def test_repeated_requests_compile_no_sql(app: Flask, anna: FlaskClient, compiled: list[str]) -> None:
     def use(client: FlaskClient, number: int) -> None:
         dog = add_dog(client, name=f"Rex {number}")
         path = f"{DOGS}/{dog['id']}"
@@ -128,14 +128,14 @@ def test_requests_like_earlier_ones_build_no_text(app: Flask, anna: FlaskClient,
 
     use(anna, 11)
     bob = register(app, "Bob")
-    built.clear()
+    compiled.clear()
     for number in range(12, 15):
         use(bob, number)
 
-    assert built == []
+    assert compiled == []
 
 
-def test_threads_that_meet_at_a_new_shape_all_find_their_own(app: Flask, anna: FlaskClient) -> None:
+def test_concurrent_first_use_returns_own_rows(app: Flask, anna: FlaskClient) -> None:
     ids = [add_dog(anna, name=f"Dog {number}")["id"] for number in range(8)]
     for _ in range(10):
         dogs, _shapes = counted()
@@ -147,7 +147,7 @@ def test_threads_that_meet_at_a_new_shape_all_find_their_own(app: Flask, anna: F
 # --- Values ---
 
 
-def test_a_value_is_compared_as_its_column_keeps_it(anna: FlaskClient) -> None:
+def test_values_are_converted_by_their_column(anna: FlaskClient) -> None:
     dogs, _ = counted()
     dog = Dog.find(add_dog(anna, name="STRASSE")["id"])
     moment = dog.created_at.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
@@ -158,7 +158,7 @@ def test_a_value_is_compared_as_its_column_keeps_it(anna: FlaskClient) -> None:
         assert dogs(Dog, **unequal) == [], unequal
 
 
-def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> None:
+def test_rows_are_namedtuples_of_stored_values(app: Flask, anna_row: User) -> None:
     session = Session.start(anna_row, remember=True)
     dogs, _ = counted()
     made = Dog.create_for(anna_row, "Rex", "Poodle", "ANNA")
@@ -176,7 +176,7 @@ def test_rows_are_named_tuples_of_what_was_given(app: Flask, anna_row: User) -> 
         assert (both[place], type(both[place])) == (expected, type(expected)), column
 
 
-def test_a_row_keeps_the_moment_of_its_own_insert(anna_row: User) -> None:
+def test_default_timestamp_is_that_of_the_insert(anna_row: User) -> None:
     for _ in range(3):
         before = utc_now()
         dog = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
@@ -185,9 +185,7 @@ def test_a_row_keeps_the_moment_of_its_own_insert(anna_row: User) -> None:
 
 
 @pytest.mark.parametrize("given", [{"version": 7}, {"created_at": datetime(2020, 1, 1, tzinfo=UTC)}], ids=str)
-def test_a_given_value_stands_before_the_default_and_the_next_row_has_the_default(
-    anna_row: User, given: dict[str, Any]
-) -> None:
+def test_given_value_overrides_default_once(anna_row: User, given: dict[str, Any]) -> None:
     texts = {f"{name}{key}": "rex" for name in ("name", "owner", "breed") for key in ("", "_key")}
     (name,) = given
 
@@ -197,7 +195,7 @@ def test_a_given_value_stands_before_the_default_and_the_next_row_has_the_defaul
     assert given[name] not in (getattr(made[0], name), getattr(made[2], name))
 
 
-def test_a_hostile_value_stays_a_value(anna_row: User) -> None:
+def test_hostile_values_are_bound_not_interpolated(anna_row: User) -> None:
     dogs, shapes = counted()
     made = [Dog.create_for(anna_row, text, "Poodle", "Anna") for text in SAMPLE_TEXTS]
 
@@ -211,7 +209,7 @@ def test_a_hostile_value_stays_a_value(anna_row: User) -> None:
     assert len(shapes) == 3
 
 
-def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
+def test_cached_sql_contains_no_values(app: Flask, anna_row: User) -> None:
     texts: list[str] = []
 
     with trace_sql(app, texts.append):
@@ -225,7 +223,7 @@ def test_no_value_is_a_part_of_a_text(app: Flask, anna_row: User) -> None:
 # --- Rows ---
 
 
-def test_a_statement_within_a_list_that_is_being_read_takes_nothing_from_it(app: Flask, anna_row: User) -> None:
+def test_nested_statement_keeps_outer_rows(app: Flask, anna_row: User) -> None:
     made = [Dog.create_for(anna_row, f"Rex {number}", "Poodle", "Anna") for number in range(5)]
     dogs, _ = counted()
 
@@ -238,7 +236,7 @@ def test_a_statement_within_a_list_that_is_being_read_takes_nothing_from_it(app:
     assert made == []
 
 
-def test_after_a_refused_statement_the_next_has_its_own_rows(app: Flask, anna_row: User) -> None:
+def test_statement_after_an_error_returns_own_rows(app: Flask, anna_row: User) -> None:
     dog = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
 
     with pytest.raises(peewee.IntegrityError):
@@ -250,9 +248,7 @@ def test_after_a_refused_statement_the_next_has_its_own_rows(app: Flask, anna_ro
 # --- Engines ---
 
 
-def test_each_engine_has_a_text_of_its_own(
-    app: Flask, anna_row: User, other_engine: Callable[[], peewee.Database]
-) -> None:
+def test_each_engine_has_its_own_sql(app: Flask, anna_row: User, other_engine: Callable[[], peewee.Database]) -> None:
     dogs, shapes = counted()
     account = anna_row.__data__ | {"username": "Bob", "username_key": "bob"}
     here = Dog.create_for(anna_row, "Rex", "Poodle", "Anna")
@@ -273,16 +269,16 @@ def test_each_engine_has_a_text_of_its_own(
         assert dogs(Dog, created_at=here.created_at) == dogs(Dog, name_key="REX") != []
         assert dogs(Dog, name=f"Max {number}") == []
 
-    assert len(shapes) == 4  # by the name on both, and by the moment and the key on one
+    assert len(shapes) == 4  # by name on both engines, by timestamp and key on one
     database.initialize(other)
     dogs(Dog, created_at=utc_now())
     assert len(shapes) == 5
 
 
-# --- Keys ---
+# --- Case folding ---
 
 
-def test_a_key_that_is_folded_again_is_the_same() -> None:
+def test_casefolding_is_idempotent() -> None:
     characters = [chr(code) for code in range(0x110000)]
     keys = [casefold_nfc(text) for text in characters]
     assert [ascii(key) for key in keys if casefold_nfc(key) != key] == []

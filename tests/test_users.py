@@ -1,4 +1,4 @@
-"""Accounts: what register, login, the profile and the password take, refuse and answer."""
+"""Accounts: registration, login, profile, password change and deletion."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ NAME_TAKEN = "A user with that name already exists"
 EMAIL_TAKEN = "A user with that email already exists"
 INVALID_CREDENTIALS = "Username or Password is incorrect"
 
-OWN = {"id", "username", "email", "image", "picture", "created_at"}
-AS_OTHERS_SEE_IT = {"id", "username", "image", "picture"}
+PRIVATE_FIELDS = {"id", "username", "email", "image", "picture", "created_at"}
+PUBLIC_FIELDS = {"id", "username", "image", "picture"}
 
 
-def wrong_fields(response: TestResponse) -> set[str]:
-    """The fields that a 422 names."""
+def invalid_fields(response: TestResponse) -> set[str]:
+    """Return the fields that a 422 response names."""
     assert response.status_code == 422, response.json
     return set(response.json["error"]["fields"])
 
 
 def log_in(app: Flask, **fields: Any) -> TestResponse:
-    """The answer to a login by a client of its own."""
+    """Log in with a new client, and return the response."""
     return app.test_client().post("/user/login", json={"password": PASSWORD, **fields})
 
 
 def profile(client: FlaskClient) -> dict[str, Any]:
-    """The account that a client is logged in by."""
+    """Return the account of the logged-in client."""
     response = client.get("/user/profile")
     assert response.status_code == 200, response.json
     return response.json["data"]
 
 
 @pytest.fixture
-def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Version and cost of each run of bcrypt, such as `$2b$04$`. The real one runs."""
+def bcrypt_calls(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Record the version and cost of each bcrypt call, such as `$2b$04$`. The real function runs."""
     runs: list[bytes] = []
     hashpw = bcrypt.hashpw
 
@@ -61,11 +61,11 @@ def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return runs
 
 
-# Register: what comes back
+# Registration: response
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-def test_register_returns_201_with_the_account_as_its_owner_sees_it(client: FlaskClient, kind: str) -> None:
+def test_register_returns_201_with_private_profile(client: FlaskClient, kind: str) -> None:
     form = {"content_type": "multipart/form-data"} if kind == "data" else {}
 
     response = client.post("/user/register", **{kind: CARL}, **form)
@@ -73,13 +73,13 @@ def test_register_returns_201_with_the_account_as_its_owner_sees_it(client: Flas
     account = response.json["data"]
     assert response.status_code == 201
     assert response.json["status"] == {"code": 201, "message": "Success"}
-    assert set(account) == OWN
+    assert set(account) == PRIVATE_FIELDS
     assert (account["username"], account["email"]) == ("Carl", "carl@example.com")
     assert type(account["id"]) is int
-    assert profile(client) == account  # also: logged in by the cookie
+    assert profile(client) == account  # and the cookie is logged in
 
 
-def test_created_at_is_the_moment_of_the_registration_in_utc(client: FlaskClient) -> None:
+def test_created_at_is_registration_time_in_utc(client: FlaskClient) -> None:
     before = datetime.now(UTC)
 
     text = client.post("/user/register", json=CARL).json["data"]["created_at"]
@@ -88,7 +88,7 @@ def test_created_at_is_the_moment_of_the_registration_in_utc(client: FlaskClient
     assert before <= datetime.fromisoformat(text) <= datetime.now(UTC)
 
 
-def test_nothing_of_a_password_leaves(app: Flask, anna: FlaskClient) -> None:
+def test_responses_never_contain_passwords_or_hashes(app: Flask, anna: FlaskClient) -> None:
     new = {"current_password": PASSWORD, "new_password": "battery staple"}
     refused = {**CARL, "username": "", "password": "short7!"}
     answers = [
@@ -112,9 +112,9 @@ def test_nothing_of_a_password_leaves(app: Flask, anna: FlaskClient) -> None:
             assert secret not in text
 
 
-# Register: what is taken, and as what it is kept
+# Registration: valid input and its normalization
 
-NAMES_TAKEN = {
+VALID_USERNAMES = {
     "one-letter": ("x", "x"),
     "40-letters": ("x" * 40, "x" * 40),
     "40-emoji": ("🐶" * 40, "🐶" * 40),
@@ -130,14 +130,14 @@ NAMES_TAKEN = {
 }
 
 
-@pytest.mark.parametrize(("typed", "kept"), NAMES_TAKEN.values(), ids=NAMES_TAKEN)
-def test_keeps_the_username_in_nfkc_trimmed_and_in_its_case(client: FlaskClient, typed: str, kept: str) -> None:
+@pytest.mark.parametrize(("typed", "kept"), VALID_USERNAMES.values(), ids=VALID_USERNAMES)
+def test_username_is_normalized_and_keeps_its_case(client: FlaskClient, typed: str, kept: str) -> None:
     response = client.post("/user/register", json={**CARL, "username": typed})
 
     assert (response.status_code, response.json["data"].get("username")) == (201, kept)
 
 
-NAMES_REFUSED: dict[str, Any] = {
+INVALID_USERNAMES: dict[str, Any] = {
     "empty": "",
     "only-spaces": " \u3000\u00a0",
     "41-letters": "x" * 41,
@@ -157,12 +157,12 @@ NAMES_REFUSED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("username", NAMES_REFUSED.values(), ids=NAMES_REFUSED)
-def test_returns_422_for_a_username_that_is_none(client: FlaskClient, username: Any) -> None:
-    assert wrong_fields(client.post("/user/register", json={**CARL, "username": username})) == {"username"}
+@pytest.mark.parametrize("username", INVALID_USERNAMES.values(), ids=INVALID_USERNAMES)
+def test_invalid_username_returns_422(client: FlaskClient, username: Any) -> None:
+    assert invalid_fields(client.post("/user/register", json={**CARL, "username": username})) == {"username"}
 
 
-EMAILS_TAKEN = {
+VALID_EMAILS = {
     "case": ("Anna@EXAMPLE.com", "anna@example.com"),
     "trimmed": (" anna@example.com\n", "anna@example.com"),
     "tag": ("anna+dogs@example.com", "anna+dogs@example.com"),
@@ -174,15 +174,15 @@ EMAILS_TAKEN = {
 }
 
 
-@pytest.mark.parametrize(("typed", "kept"), EMAILS_TAKEN.values(), ids=EMAILS_TAKEN)
-def test_keeps_the_email_in_lower_case_and_lets_it_log_in(app: Flask, typed: str, kept: str | None) -> None:
+@pytest.mark.parametrize(("typed", "kept"), VALID_EMAILS.values(), ids=VALID_EMAILS)
+def test_email_is_stored_in_lower_case_and_logs_in(app: Flask, typed: str, kept: str | None) -> None:
     response = app.test_client().post("/user/register", json={**CARL, "email": typed})
 
     assert (response.status_code, response.json["data"].get("email")) == (201, kept or typed)
     assert [log_in(app, email=spelling).status_code for spelling in (typed, kept or typed)] == [200, 200]
 
 
-EMAILS_REFUSED: dict[str, Any] = {
+INVALID_EMAILS: dict[str, Any] = {
     "empty": "",
     "no-at": "anna.example.com",
     "two-ats": "anna@@example.com",
@@ -205,12 +205,12 @@ EMAILS_REFUSED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("email", EMAILS_REFUSED.values(), ids=EMAILS_REFUSED)
-def test_returns_422_for_an_email_that_is_none(client: FlaskClient, email: Any) -> None:
-    assert wrong_fields(client.post("/user/register", json={**CARL, "email": email})) == {"email"}
+@pytest.mark.parametrize("email", INVALID_EMAILS.values(), ids=INVALID_EMAILS)
+def test_invalid_email_returns_422(client: FlaskClient, email: Any) -> None:
+    assert invalid_fields(client.post("/user/register", json={**CARL, "email": email})) == {"email"}
 
 
-PASSWORDS_TAKEN = {
+VALID_PASSWORDS = {
     "8-letters": "xxxxxxxx",
     "8-emoji": "🐕🐩🦮🐶🦊🐺🐾🦴",
     "256-letters": "x" * 256,
@@ -222,15 +222,15 @@ PASSWORDS_TAKEN = {
 }
 
 
-@pytest.mark.parametrize("password", PASSWORDS_TAKEN.values(), ids=PASSWORDS_TAKEN)
-def test_takes_any_unicode_as_password_and_lets_it_log_in(app: Flask, password: str) -> None:
+@pytest.mark.parametrize("password", VALID_PASSWORDS.values(), ids=VALID_PASSWORDS)
+def test_any_unicode_password_logs_in(app: Flask, password: str) -> None:
     register(app, "Carl", password=password)
 
     assert log_in(app, username="Carl", password=password).status_code == 200
     assert log_in(app, username="Carl", password=password[:-1] + "?").status_code == 401
 
 
-PASSWORDS_REFUSED: dict[str, Any] = {
+INVALID_PASSWORDS: dict[str, Any] = {
     "empty": "",
     "7-letters": "x" * 7,
     "7-emoji": "🐕" * 7,  # 28 bytes
@@ -241,15 +241,13 @@ PASSWORDS_REFUSED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("password", PASSWORDS_REFUSED.values(), ids=PASSWORDS_REFUSED)
-def test_returns_422_for_a_new_password_of_the_wrong_length_or_kind(
-    app: Flask, anna: FlaskClient, password: Any
-) -> None:
+@pytest.mark.parametrize("password", INVALID_PASSWORDS.values(), ids=INVALID_PASSWORDS)
+def test_invalid_new_password_returns_422(app: Flask, anna: FlaskClient, password: Any) -> None:
     registration = app.test_client().post("/user/register", json={**CARL, "password": password})
     change = anna.put("/user/password", json={"current_password": PASSWORD, "new_password": password})
 
-    assert wrong_fields(registration) == {"password"}
-    assert wrong_fields(change) == {"new_password"}
+    assert invalid_fields(registration) == {"password"}
+    assert invalid_fields(change) == {"new_password"}
     assert log_in(app, username="Anna").status_code == 200
 
 
@@ -265,7 +263,7 @@ def test_returns_422_for_a_new_password_of_the_wrong_length_or_kind(
         pytest.param("Password", "password", id="case"),
     ],
 )
-def test_a_password_counts_in_full(app: Flask, password: str, other: str) -> None:
+def test_passwords_are_compared_in_full_length(app: Flask, password: str, other: str) -> None:
     register(app, "Carl", password=password)
 
     answers = [log_in(app, username="Carl", password=text).status_code for text in (password, other)]
@@ -273,9 +271,9 @@ def test_a_password_counts_in_full(app: Flask, password: str, other: str) -> Non
     assert answers == [200, 401]
 
 
-# Register: what is refused
+# Registration: invalid input
 
-BAD_REGISTRATIONS: dict[str, Any] = {
+INVALID_REGISTRATIONS: dict[str, Any] = {
     "nothing": ({}, {"username", "email", "password"}),
     "all-empty": ({"username": "", "email": "", "password": ""}, {"username", "email", "password"}),
     "all-of-another-kind": ({"username": 1, "email": [], "password": {}}, {"username", "email", "password"}),
@@ -284,25 +282,25 @@ BAD_REGISTRATIONS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("body", "fields"), BAD_REGISTRATIONS.values(), ids=BAD_REGISTRATIONS)
-def test_register_names_every_wrong_field_at_once(client: FlaskClient, body: Any, fields: set[str]) -> None:
-    assert wrong_fields(client.post("/user/register", json=body)) == fields
+@pytest.mark.parametrize(("body", "fields"), INVALID_REGISTRATIONS.values(), ids=INVALID_REGISTRATIONS)
+def test_register_422_names_all_invalid_fields(client: FlaskClient, body: Any, fields: set[str]) -> None:
+    assert invalid_fields(client.post("/user/register", json=body)) == fields
 
 
-def test_register_names_every_wrong_field_beside_one_that_is_sent_twice(client: FlaskClient) -> None:
+def test_register_duplicate_field_422_names_all_fields(client: FlaskClient) -> None:
     form = multipart_form(
         ("username", None, b"Carl"), ("username", None, b"Anna"), ("email", None, b"none"), ("is_admin", None, b"1")
     )
 
-    assert wrong_fields(client.post("/user/register", **form)) == {"username", "email", "password", "is_admin"}
+    assert invalid_fields(client.post("/user/register", **form)) == {"username", "email", "password", "is_admin"}
 
 
-def test_register_names_every_wrong_field_beside_half_a_surrogate_pair(client: FlaskClient) -> None:
+def test_register_unpaired_surrogate_422_names_all_fields(client: FlaskClient) -> None:
     body = rb'{"username": "\ud800", "email": "none"}'
 
     response = client.post("/user/register", data=body, content_type="application/json")
 
-    assert wrong_fields(response) == {"username", "email", "password"}
+    assert invalid_fields(response) == {"username", "email", "password"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +315,7 @@ def test_register_names_every_wrong_field_beside_half_a_surrogate_pair(client: F
         ),
     ],
 )
-def test_refuses_by_name_what_a_client_may_not_set(anna: FlaskClient, verb: str, path: str, body: Any) -> None:
+def test_read_only_fields_return_422_by_name(anna: FlaskClient, verb: str, path: str, body: Any) -> None:
     before = User.get()
     stolen = {
         "id": 99, "password_hash": "x" * 60, "is_admin": True, "image": "x.webp", "image_is_default": False,
@@ -326,11 +324,11 @@ def test_refuses_by_name_what_a_client_may_not_set(anna: FlaskClient, verb: str,
 
     response = anna.open(path, method=verb, json={**body, **stolen})
 
-    assert wrong_fields(response) == set(stolen)
+    assert invalid_fields(response) == set(stolen)
     assert [vars(user)["__data__"] for user in User.select()] == [vars(before)["__data__"]]
 
 
-SAME_NAMES = {
+EQUAL_USERNAMES = {
     "equal": ("Carl", "Carl"),
     "case": ("Carl", "cARL"),
     "wide-letters": ("Carl", "Ｃａｒｌ"),
@@ -345,13 +343,13 @@ SAME_NAMES = {
     "cyrillic": ("Анна", "аННА"),
     "title-case": ("\u01c4", "\u01c5"),
     "iota-below": ("\u1fb3", "\u0391\u0399"),
-    # Capitals of one letter with a mark above and an iota below; they only meet when taken apart before folding.
+    # Equal only if decomposed before case folding.
     "iota-below-a-mark": ("\u1fb7", "\u1fbc\u0342"),
 }
 
 
-@pytest.mark.parametrize(("first", "second"), SAME_NAMES.values(), ids=SAME_NAMES)
-def test_returns_409_when_the_name_is_taken_in_any_spelling(app: Flask, first: str, second: str) -> None:
+@pytest.mark.parametrize(("first", "second"), EQUAL_USERNAMES.values(), ids=EQUAL_USERNAMES)
+def test_register_taken_username_returns_409_in_any_spelling(app: Flask, first: str, second: str) -> None:
     register(app, first, email="first@example.com")
 
     response = app.test_client().post("/user/register", json={**CARL, "username": second})
@@ -359,11 +357,11 @@ def test_returns_409_when_the_name_is_taken_in_any_spelling(app: Flask, first: s
     assert (response.status_code, response.json["status"]["message"]) == (409, NAME_TAKEN)
     assert response.json["error"]["type"] == "/errors/conflict"
     assert response.json["error"]["fields"] == {"username": [NAME_TAKEN]}
-    assert log_in(app, username=second).status_code == 200  # the one account, by any of its spellings
+    assert log_in(app, username=second).status_code == 200  # one account, by any spelling
 
 
 @pytest.mark.parametrize("email", ["carl@bücher.example", "CARL@BÜCHER.EXAMPLE", " carl@xn--bcher-kva.example"])
-def test_returns_409_when_the_email_is_taken_in_any_spelling(app: Flask, email: str) -> None:
+def test_register_taken_email_returns_409_in_any_spelling(app: Flask, email: str) -> None:
     register(app, "Anna", email="Carl@Bücher.example")
 
     response = app.test_client().post("/user/register", json={**CARL, "email": email})
@@ -373,7 +371,7 @@ def test_returns_409_when_the_email_is_taken_in_any_spelling(app: Flask, email: 
 
 
 @pytest.mark.parametrize("other", [CARL["email"], "dora@example.com"], ids=["one-account", "two-accounts"])
-def test_returns_409_naming_both_when_name_and_email_are_taken(app: Flask, client: FlaskClient, other: str) -> None:
+def test_register_taken_name_and_email_409_names_both(app: Flask, client: FlaskClient, other: str) -> None:
     register(app, "Carl", email=other)
     register(app, "Dora", email="carl@example.com" if other == "dora@example.com" else "x@example.com")
 
@@ -383,7 +381,7 @@ def test_returns_409_naming_both_when_name_and_email_are_taken(app: Flask, clien
     assert response.json["error"]["fields"] == {"username": [NAME_TAKEN], "email": [EMAIL_TAKEN]}
 
 
-def test_a_dotless_i_is_another_letter(app: Flask, client: FlaskClient) -> None:
+def test_dotless_i_is_a_different_username(app: Flask, client: FlaskClient) -> None:
     register(app, "Irmak", email="i@example.com")
 
     assert client.post("/user/register", json={**CARL, "username": "ırmak"}).status_code == 201
@@ -399,7 +397,7 @@ def test_a_dotless_i_is_another_letter(app: Flask, client: FlaskClient) -> None:
         pytest.param({"username": "\u202eCarl"}, 422, id="bad-name"),
     ],
 )
-def test_a_refused_registration_leaves_no_row_no_file_and_no_login(
+def test_refused_registration_leaves_no_trace(
     client: FlaskClient, anna: FlaskClient, uploads: Callable[[], set[str]], fields: dict[str, str], status: int
 ) -> None:
     before = uploads()
@@ -420,10 +418,10 @@ REFUSE_SESSIONS = {
 }
 
 
-def test_register_leaves_nothing_when_the_session_cannot_be_opened(
+def test_register_failing_session_leaves_no_trace(
     app: Flask, client: FlaskClient, uploads: Callable[[], set[str]], engine: str
 ) -> None:
-    # The database refuses the session, which comes after the account.
+    # The database rejects the session row, which is inserted after the account.
     for statement in REFUSE_SESSIONS[engine]:
         app.extensions["database"].execute_sql(statement)
 
@@ -433,18 +431,16 @@ def test_register_leaves_nothing_when_the_session_cannot_be_opened(
     assert (User.select().count(), uploads()) == (0, set())
 
 
-# Many at the same moment
+# Concurrency
 
 
 @pytest.mark.parametrize("shared", ["username", "email"])
-def test_one_of_many_registrations_at_one_moment_gets_the_name(
-    app: Flask, uploads: Callable[[], set[str]], shared: str
-) -> None:
-    def deed(number: int) -> Callable[[], TestResponse]:
+def test_concurrent_registrations_one_gets_the_name(app: Flask, uploads: Callable[[], set[str]], shared: str) -> None:
+    def register_number(number: int) -> Callable[[], TestResponse]:
         body = {**CARL, "username": f"Carl{number}", "email": f"carl{number}@example.com", shared: CARL[shared]}
         return lambda: app.test_client().post("/user/register", json=body)
 
-    answers = run_concurrently(app, *map(deed, range(6)))
+    answers = run_concurrently(app, *map(register_number, range(6)))
 
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
     assert all(shared in answer.json["error"]["fields"] for answer in answers if answer.status_code == 409)
@@ -453,7 +449,7 @@ def test_one_of_many_registrations_at_one_moment_gets_the_name(
 
 
 @pytest.mark.parametrize("field", ["username", "email"])
-def test_one_of_two_changes_at_one_moment_gets_the_name(
+def test_concurrent_renames_one_gets_the_name(
     app: Flask, anna: FlaskClient, bob: FlaskClient, uploads: Callable[[], set[str]], field: str
 ) -> None:
     change = {field: CARL[field], "current_password": PASSWORD}
@@ -464,7 +460,7 @@ def test_one_of_two_changes_at_one_moment_gets_the_name(
     assert uploads() == set(User.all_picture_files())
 
 
-def test_a_name_that_is_taken_between_look_and_insert_is_409(app: Flask, uploads: Callable[[], set[str]]) -> None:
+def test_username_taken_before_insert_returns_409(app: Flask, uploads: Callable[[], set[str]]) -> None:
     with interleave(app, lambda: register(app, "Carl", email="first@example.com")):
         response = app.test_client().post("/user/register", json=CARL)
 
@@ -472,12 +468,12 @@ def test_a_name_that_is_taken_between_look_and_insert_is_409(app: Flask, uploads
     assert uploads() == set(User.get().picture.files)
 
 
-# Log in
+# Login
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
 @pytest.mark.parametrize(
-    "who",
+    "identity",
     [
         {"username": "Anna"},
         {"username": " ａｎｎＡ "},
@@ -487,10 +483,10 @@ def test_a_name_that_is_taken_between_look_and_insert_is_409(app: Flask, uploads
     ],
     ids=["name", "name-in-another-spelling", "email", "email-in-another-case", "both"],
 )
-def test_logs_in_by_name_or_email_as_json_or_form(
-    client: FlaskClient, anna: FlaskClient, who: dict[str, str], kind: str
+def test_login_by_username_or_email_as_json_or_form(
+    client: FlaskClient, anna: FlaskClient, identity: dict[str, str], kind: str
 ) -> None:
-    response = client.post("/user/login", **{kind: {**who, "password": PASSWORD}})
+    response = client.post("/user/login", **{kind: {**identity, "password": PASSWORD}})
 
     assert response.status_code == 200
     assert response.json["data"] == profile(client) == profile(anna)
@@ -509,8 +505,8 @@ FAILED_LOGINS = {
 
 
 @pytest.mark.parametrize("body", FAILED_LOGINS.values(), ids=FAILED_LOGINS)
-def test_every_failed_login_looks_the_same_and_costs_one_bcrypt_check(
-    client: FlaskClient, anna: FlaskClient, bob: FlaskClient, bcrypt_runs: list[bytes], body: dict[str, str]
+def test_failed_logins_look_alike_and_cost_one_bcrypt_check(
+    client: FlaskClient, anna: FlaskClient, bob: FlaskClient, bcrypt_calls: list[bytes], body: dict[str, str]
 ) -> None:
     body = {"password": User.get().password_hash, **body}
 
@@ -523,16 +519,16 @@ def test_every_failed_login_looks_the_same_and_costs_one_bcrypt_check(
         "error": {"type": "/errors/unauthorized", "request_id": response.headers["X-Request-ID"]},
     }
     assert "Set-Cookie" not in response.headers
-    assert bcrypt_runs == [b"$2b$04$"]
+    assert bcrypt_calls == [b"$2b$04$"]
 
 
-def test_a_failed_login_leaves_a_client_logged_in_as_before(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_failed_login_keeps_current_session(anna: FlaskClient, bob: FlaskClient) -> None:
     anna.post("/user/login", json={"username": "Bob", "password": "not Bob's"})
 
     assert profile(anna)["username"] == "Anna"
 
 
-BAD_LOGINS: dict[str, Any] = {
+INVALID_LOGINS: dict[str, Any] = {
     "nothing": ({}, {"email", "password"}),
     "nobody": ({"password": PASSWORD}, {"email"}),
     "no-password": ({"username": "Anna"}, {"password"}),
@@ -544,16 +540,16 @@ BAD_LOGINS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("body", "fields"), BAD_LOGINS.values(), ids=BAD_LOGINS)
-def test_login_names_every_wrong_field_at_once(client: FlaskClient, body: Any, fields: set[str]) -> None:
-    assert wrong_fields(client.post("/user/login", json=body)) == fields
+@pytest.mark.parametrize(("body", "fields"), INVALID_LOGINS.values(), ids=INVALID_LOGINS)
+def test_login_422_names_all_invalid_fields(client: FlaskClient, body: Any, fields: set[str]) -> None:
+    assert invalid_fields(client.post("/user/login", json=body)) == fields
 
 
-# The profile
+# Profile
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-def test_patch_changes_the_fields_that_are_given(anna: FlaskClient, kind: str) -> None:
+def test_patch_changes_given_fields(anna: FlaskClient, kind: str) -> None:
     before = profile(anna)
     form = {"content_type": "multipart/form-data"} if kind == "data" else {}
 
@@ -567,11 +563,11 @@ def test_patch_changes_the_fields_that_are_given(anna: FlaskClient, kind: str) -
     assert {name: before[name] for name in ("id", "created_at")}.items() <= profile(anna).items()
 
 
-def test_a_new_name_and_email_log_in_and_the_old_ones_do_not(app: Flask, anna: FlaskClient) -> None:
+def test_new_name_and_email_log_in_and_old_ones_do_not(app: Flask, anna: FlaskClient) -> None:
     anna.patch("/user/profile", json={"username": "Anne", "email": "anne@example.com", "current_password": PASSWORD})
 
-    new = [log_in(app, **who).status_code for who in ({"username": "ANNE"}, {"email": "anne@example.com"})]
-    old = [log_in(app, **who).status_code for who in ({"username": "Anna"}, {"email": "anna@example.com"})]
+    new = [log_in(app, **identity).status_code for identity in ({"username": "ANNE"}, {"email": "anne@example.com"})]
+    old = [log_in(app, **identity).status_code for identity in ({"username": "Anna"}, {"email": "anna@example.com"})]
     assert (new, old) == ([200, 200], [401, 401])
 
 
@@ -586,7 +582,7 @@ EMPTY_BODIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("content", EMPTY_BODIES.values(), ids=EMPTY_BODIES)
-def test_patch_with_nothing_new_is_200_and_changes_nothing(
+def test_patch_without_changes_returns_200(
     anna: FlaskClient, uploads: Callable[[], set[str]], content: dict[str, Any]
 ) -> None:
     before, files = profile(anna), uploads()
@@ -598,7 +594,7 @@ def test_patch_with_nothing_new_is_200_and_changes_nothing(
 
 
 BROKEN_FORMS: dict[str, dict[str, Any]] = {
-    # What a fetch sends whose author named the content type and so lost the boundary that the browser makes.
+    # A fetch that sets the Content-Type itself, and so loses the boundary that the browser would add.
     "no-boundary": {"data": multipart_form(("username", None, b"Anne"))["data"], "content_type": "multipart/form-data"},
     "cut-off": {
         **multipart_form(("username", None, b"Anne")),
@@ -608,12 +604,12 @@ BROKEN_FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("content", BROKEN_FORMS.values(), ids=BROKEN_FORMS)
-def test_patch_returns_400_for_a_form_that_cannot_be_read(anna: FlaskClient, content: dict[str, Any]) -> None:
-    # An empty form is 200, so a broken one that counts as empty would tell that a change was made.
+def test_patch_malformed_form_returns_400(anna: FlaskClient, content: dict[str, Any]) -> None:
+    # An empty form is 200, so a malformed one must not be taken for it.
     assert anna.patch("/user/profile", **content).status_code == 400
 
 
-def test_patch_takes_the_own_name_in_another_case(app: Flask, anna: FlaskClient) -> None:
+def test_patch_accepts_own_username_in_other_case(app: Flask, anna: FlaskClient) -> None:
     response = anna.patch("/user/profile", json={"username": "ANNA"})
 
     assert (response.status_code, response.json["data"]["username"]) == (200, "ANNA")
@@ -633,7 +629,7 @@ def test_patch_takes_the_own_name_in_another_case(app: Flask, anna: FlaskClient)
         pytest.param({"username": "Anne", "email": "bob@example.com"}, {"email": [EMAIL_TAKEN]}, id="new-name-too"),
     ],
 )
-def test_patch_returns_409_and_changes_nothing_when_name_or_email_is_taken(
+def test_patch_taken_name_or_email_returns_409(
     anna: FlaskClient, bob: FlaskClient, uploads: Callable[[], set[str]], change: Any, fields: Any
 ) -> None:
     before, files = profile(anna), uploads()
@@ -658,16 +654,14 @@ def test_patch_returns_409_and_changes_nothing_when_name_or_email_is_taken(
         ),
     ],
 )
-def test_patch_names_every_wrong_field_at_once_and_changes_nothing(
-    anna: FlaskClient, body: Any, fields: set[str]
-) -> None:
+def test_patch_422_names_all_invalid_fields(anna: FlaskClient, body: Any, fields: set[str]) -> None:
     before = profile(anna)
 
-    assert wrong_fields(anna.patch("/user/profile", json=body)) == fields
+    assert invalid_fields(anna.patch("/user/profile", json=body)) == fields
     assert profile(anna) == before
 
 
-# The current password
+# Current password
 
 GUARDED = {
     "new-email": ("PATCH", "/user/profile", {"email": "new@example.com", "username": "New"}),
@@ -689,7 +683,7 @@ GUARDED = {
         pytest.param({"current_password": "x"}, 403, id="short"),
     ],
 )
-def test_names_the_current_password_when_it_is_missing_or_wrong_and_changes_nothing(
+def test_missing_or_wrong_current_password_changes_nothing(
     app: Flask, anna: FlaskClient, verb: str, path: str, body: Any, given: Any, status: int
 ) -> None:
     before = profile(anna)
@@ -702,7 +696,7 @@ def test_names_the_current_password_when_it_is_missing_or_wrong_and_changes_noth
     assert log_in(app, email="anna@example.com").status_code == 200
 
 
-def test_the_password_of_another_user_does_not_do(app: Flask, anna: FlaskClient) -> None:
+def test_password_of_other_user_returns_403(app: Flask, anna: FlaskClient) -> None:
     register(app, "Bob", password="the password of Bob")
 
     response = anna.delete("/user/profile", json={"current_password": "the password of Bob"})
@@ -710,7 +704,7 @@ def test_the_password_of_another_user_does_not_do(app: Flask, anna: FlaskClient)
     assert response.status_code == 403
 
 
-def test_a_wrong_current_password_does_not_tell_that_an_email_is_taken(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_wrong_current_password_hides_taken_email(anna: FlaskClient, bob: FlaskClient) -> None:
     answers = [
         anna.patch("/user/profile", json={"email": email, "current_password": "correct house"})
         for email in ("bob@example.com", "free@example.com")
@@ -721,7 +715,7 @@ def test_a_wrong_current_password_does_not_tell_that_an_email_is_taken(anna: Fla
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-def test_put_password_replaces_the_password(app: Flask, anna: FlaskClient, kind: str) -> None:
+def test_put_password_replaces_password(app: Flask, anna: FlaskClient, kind: str) -> None:
     new = "🐕" * 30
     body = {"current_password": PASSWORD, "new_password": new}
 
@@ -731,7 +725,7 @@ def test_put_password_replaces_the_password(app: Flask, anna: FlaskClient, kind:
     assert [log_in(app, username="Anna", password=text).status_code for text in (PASSWORD, new)] == [401, 200]
 
 
-def test_a_new_password_is_hashed_anew_though_it_is_the_old_one(anna: FlaskClient) -> None:
+def test_same_new_password_gets_new_hash(anna: FlaskClient) -> None:
     before = User.get().password_hash
 
     response = anna.put("/user/password", json={"current_password": PASSWORD, "new_password": PASSWORD})
@@ -740,17 +734,17 @@ def test_a_new_password_is_hashed_anew_though_it_is_the_old_one(anna: FlaskClien
     assert User.get().password_hash != before
 
 
-def test_the_passwords_of_two_users_are_hashed_with_two_salts(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_equal_passwords_have_different_salts(anna: FlaskClient, bob: FlaskClient) -> None:
     hashes = [user.password_hash for user in User.select()]
 
     assert len(set(hashes)) == 2
     assert all(re.fullmatch(r"\$2b\$04\$[./A-Za-z0-9]{53}", text) for text in hashes)
 
 
-# The end of an account
+# Deletion
 
 
-def test_delete_takes_the_account_its_dogs_sessions_and_files_and_nothing_else(
+def test_delete_account_removes_its_data_only(
     app: Flask, anna: FlaskClient, bob: FlaskClient, uploads: Callable[[], set[str]]
 ) -> None:
     anna.put("/user/picture", data={"file": photo()})
@@ -767,7 +761,7 @@ def test_delete_takes_the_account_its_dogs_sessions_and_files_and_nothing_else(
     assert uploads() == set(User.get().picture.files)
 
 
-def test_the_name_and_email_of_a_deleted_account_are_free_and_its_id_is_not(app: Flask, anna: FlaskClient) -> None:
+def test_deleted_account_frees_name_and_email_not_id(app: Flask, anna: FlaskClient) -> None:
     old = profile(anna)
     anna.delete("/user/profile", json={"current_password": PASSWORD})
 
@@ -777,7 +771,7 @@ def test_the_name_and_email_of_a_deleted_account_are_free_and_its_id_is_not(app:
     assert new["id"] > old["id"]
 
 
-def test_an_account_that_is_deleted_twice_at_once_is_401_the_second_time(app: Flask, anna: FlaskClient) -> None:
+def test_concurrent_second_deletion_returns_401(app: Flask, anna: FlaskClient) -> None:
     again = app.test_client()
     again.post("/user/login", json={"username": "Anna", "password": PASSWORD})
     body = {"current_password": PASSWORD}
@@ -788,34 +782,34 @@ def test_an_account_that_is_deleted_twice_at_once_is_401_the_second_time(app: Fl
     assert (first[0].status_code, second.status_code) == (200, 401)
 
 
-# As others see it
+# Public profile
 
 
-@pytest.mark.parametrize("who", ["anna", "bob", "client"])
-def test_get_user_shows_what_others_may_see_to_everybody(
-    anna: FlaskClient, request: pytest.FixtureRequest, who: str
+@pytest.mark.parametrize("caller", ["anna", "bob", "client"])
+def test_get_user_returns_public_profile_to_everyone(
+    anna: FlaskClient, request: pytest.FixtureRequest, caller: str
 ) -> None:
     account = profile(anna)
 
-    response = request.getfixturevalue(who).get(f"/user/{account['id']}")
+    response = request.getfixturevalue(caller).get(f"/user/{account['id']}")
 
-    assert (response.status_code, set(response.json["data"])) == (200, AS_OTHERS_SEE_IT)
+    assert (response.status_code, set(response.json["data"])) == (200, PUBLIC_FIELDS)
     assert response.json["data"].items() <= account.items()
 
 
 @pytest.mark.parametrize(
     "user_id", ["0", "2", "-1", "1.0", "1e0", "0x1", "one", "١", "9223372036854775808", "9" * 40, "1%00", "%20", "null"]
 )
-def test_get_user_returns_404_for_an_id_of_nobody(anna: FlaskClient, user_id: str) -> None:
+def test_get_user_unknown_id_returns_404(anna: FlaskClient, user_id: str) -> None:
     response = anna.get(f"/user/{user_id}")
 
     assert (response.status_code, response.json["error"]["type"]) == (404, "/errors/not-found")
 
 
-# As production runs
+# Production settings
 
 
-def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask], uploads: Callable[[], set[str]]) -> None:
+def test_accounts_with_testing_off(make_app: Callable[..., Flask], uploads: Callable[[], set[str]]) -> None:
     app = make_app(TESTING=False, BCRYPT_LOG_ROUNDS=10)
     anna = register(app, "Anna")
     taken = app.test_client().post("/user/register", data={**CARL, "username": "anna", "file": photo()})
@@ -827,7 +821,7 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask], upl
     refusals = [taken, invalid, missing, wrong, unknown]
     assert [answer.status_code for answer in refusals] == [409, 422, 422, 403, 401]
     assert all(answer.json["status"]["code"] == answer.status_code for answer in refusals)
-    assert wrong_fields(invalid) == {"username", "email", "password", "is_admin"}
+    assert invalid_fields(invalid) == {"username", "email", "password", "is_admin"}
     assert "short7!" not in invalid.get_data(as_text=True)
     assert User.get().password_hash.startswith("$2b$10$")
     assert uploads() == set(User.get().picture.files)
