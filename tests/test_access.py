@@ -1,4 +1,4 @@
-"""Who may do what: every verb of every resource, tried by nobody, by a stranger and by the owner."""
+"""Access control: the status of each (resource, verb) for an anonymous caller, another user and the owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ REGISTER = {"username": "Carl", "email": "carl@example.com", "password": PASSWOR
 LOGIN = {"username": "Anna", "password": PASSWORD}
 PASSWORDS = {"current_password": PASSWORD, "new_password": "battery staple"}
 
-# Resource, verb, JSON body -> status for nobody, for Bob, and for Anna, whose dog and account {dog} and {user} are.
+CALLERS = ("anonymous", "other_user", "owner")
+# Resource, verb, JSON body -> status for each of CALLERS. Anna owns the dog and the account in the URL; Bob is the
+# other user.
 ACCESS: list[tuple[str, str, dict[str, Any] | None, int, int, int]] = [
     ("UserRegister", "POST", REGISTER, 201, 201, 201),
     ("UserLogin", "POST", LOGIN, 200, 200, 200),
@@ -45,42 +47,42 @@ ACCESS: list[tuple[str, str, dict[str, Any] | None, int, int, int]] = [
 ]
 
 CASES = [
-    pytest.param(who, resource, verb, body, statuses[column], id=f"{resource}-{verb}-{who}")
+    pytest.param(resource, verb, caller, body, status, id=f"{resource}-{verb}-{caller}")
     for resource, verb, body, *statuses in ACCESS
-    for column, who in enumerate(("nobody", "stranger", "owner"))
+    for caller, status in zip(CALLERS, statuses, strict=True)
 ]
 
 
-@pytest.mark.parametrize(("who", "resource", "verb", "body", "status"), CASES)
-def test_answers_each_caller_as_the_table_says(
-    app: Flask, who: str, resource: str, verb: str, body: dict[str, Any] | None, status: int
+@pytest.mark.parametrize(("resource", "verb", "caller", "body", "status"), CASES)
+def test_access_matrix(
+    app: Flask, resource: str, verb: str, caller: str, body: dict[str, Any] | None, status: int
 ) -> None:
     owner = register(app, "Anna")
     dog = add_dog(owner)
-    callers = {"nobody": app.test_client, "stranger": lambda: register(app, "Bob"), "owner": lambda: owner}
+    clients = {"anonymous": app.test_client, "other_user": lambda: register(app, "Bob"), "owner": lambda: owner}
     profile = owner.get("/user/profile").json["data"]
-    path = {found.__name__: path for found, path in ROUTES}[resource]
-    for part, value in {
+    path = {route.__name__: path for route, path in ROUTES}[resource]
+    for parameter, value in {
         "<id:dog_id>": dog["id"],
         "<id:user_id>": profile["id"],
         "<image>": profile["image"],
         "<slug>": "conflict",
     }.items():
-        path = path.replace(part, str(value))
+        path = path.replace(parameter, str(value))
     content = {"data": {"file": photo(body["file"])}} if body and "file" in body else {"json": body}
 
-    response = callers[who]().open(path, method=verb, **content)
+    response = clients[caller]().open(path, method=verb, **content)
 
     assert response.status_code == status, response.get_data(as_text=True)
 
 
-def test_every_verb_of_every_route_has_a_row() -> None:
+def test_access_matrix_is_complete() -> None:
     routed = {(resource.__name__, verb) for resource, _ in ROUTES for verb in resource.methods}
 
     assert {(resource, verb) for resource, verb, *_ in ACCESS} == routed
 
 
-def test_a_verb_needs_a_login_unless_its_class_names_it_public() -> None:
-    strangers_may = {(resource, verb) for resource, verb, _, nobody, *_ in ACCESS if nobody != 401}
+def test_verbs_need_login_unless_declared_public() -> None:
+    open_to_anonymous = {(resource, verb) for resource, verb, _, anonymous, *_ in ACCESS if anonymous != 401}
 
-    assert {(resource.__name__, verb) for resource, _ in ROUTES for verb in resource.public} == strangers_may
+    assert {(resource.__name__, verb) for resource, _ in ROUTES for verb in resource.public} == open_to_anonymous
