@@ -1,4 +1,4 @@
-"""Dogs: who writes one, what it may hold, how it is found, and how a client writes only what it has seen."""
+"""Dogs: CRUD, validation, ownership, conditional requests (ETag, If-Match), filters and search."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def etag_of(client: FlaskClient, dog: dict[str, Any]) -> str:
 
 
 def write(client: FlaskClient, verb: str, path: str, **options: Any) -> TestResponse:
-    """A write that is all right in itself; a DELETE has no body."""
+    """Send a valid write request. A DELETE has no body."""
     body = {} if verb == "DELETE" else {"json": DOG}
     return client.open(path, method=verb, **body, **options)
 
 
-def found(client: FlaskClient, **query: Any) -> list[str]:
-    """The names of the dogs that a query finds."""
+def find_names(client: FlaskClient, **query: Any) -> list[str]:
+    """Return the names of the matching dogs."""
     response = client.get(DOGS, query_string=query)
     assert response.status_code == 200, response.json
     return [dog["name"] for dog in response.json["data"]]
 
 
-# --- A dog, and how it is written ---
+# --- CRUD and validation ---
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def found(client: FlaskClient, **query: Any) -> list[str]:
         pytest.param({"data": DOG, "content_type": "multipart/form-data"}, id="multipart"),
     ],
 )
-def test_post_returns_201_with_the_dog_and_its_location(anna: FlaskClient, content: dict[str, Any]) -> None:
+def test_post_returns_201_with_dog_and_location(anna: FlaskClient, content: dict[str, Any]) -> None:
     me = anna.get("/user/profile").json["data"]
 
     response = anna.post(DOGS, **content)
@@ -76,7 +76,7 @@ def test_post_returns_201_with_the_dog_and_its_location(anna: FlaskClient, conte
     assert response.headers["ETag"] == etag_of(anna, dog)
 
 
-def test_created_at_is_the_moment_of_the_post_in_utc_and_stays(anna: FlaskClient) -> None:
+def test_created_at_is_utc_and_survives_updates(anna: FlaskClient) -> None:
     before = datetime.now(UTC)
     dog = add_dog(anna)
     after = datetime.now(UTC)
@@ -86,9 +86,9 @@ def test_created_at_is_the_moment_of_the_post_in_utc_and_stays(anna: FlaskClient
     assert anna.put(url_of(dog), json=DOG).json["data"]["created_at"] == dog["created_at"]
 
 
-@pytest.mark.parametrize("send", ["json", "data"])
+@pytest.mark.parametrize("encoding", ["json", "data"])
 @pytest.mark.parametrize(
-    ("verb", "sent", "expected"),
+    ("verb", "fields", "expected"),
     [
         ("PUT", DOG, {"name": "Max", "breed": "Beagle", "owner": "Anna"}),
         ("PUT", {**DOG, "owner": "Carl"}, {"name": "Max", "breed": "Beagle", "owner": "Carl"}),
@@ -97,12 +97,12 @@ def test_created_at_is_the_moment_of_the_post_in_utc_and_stays(anna: FlaskClient
         ("PATCH", {"owner": "Carl"}, {"name": "Rex", "breed": "Poodle", "owner": "Carl"}),
     ],
 )
-def test_put_replaces_all_and_patch_changes_what_is_given(
-    anna: FlaskClient, send: str, verb: str, sent: dict[str, str], expected: dict[str, str]
+def test_put_replaces_and_patch_merges_fields(
+    anna: FlaskClient, encoding: str, verb: str, fields: dict[str, str], expected: dict[str, str]
 ) -> None:
     dog = add_dog(anna, owner="Olga")
 
-    response = anna.open(url_of(dog), method=verb, **{send: sent})
+    response = anna.open(url_of(dog), method=verb, **{encoding: fields})
 
     assert response.status_code == 200
     assert response.json["data"] == {**dog, **expected}
@@ -110,7 +110,7 @@ def test_put_replaces_all_and_patch_changes_what_is_given(
     assert response.headers["ETag"] == etag_of(anna, dog)
 
 
-def test_patch_with_nothing_in_it_is_200_and_leaves_the_dog_as_it_is(anna: FlaskClient) -> None:
+def test_empty_patch_returns_200_and_changes_nothing(anna: FlaskClient) -> None:
     dog = add_dog(anna)
 
     response = anna.patch(url_of(dog), json={})
@@ -118,7 +118,7 @@ def test_patch_with_nothing_in_it_is_200_and_leaves_the_dog_as_it_is(anna: Flask
     assert (response.status_code, response.json["data"]) == (200, dog)
 
 
-def test_the_default_owner_is_the_username_that_the_writer_has_at_the_time(anna: FlaskClient) -> None:
+def test_owner_defaults_to_current_username(anna: FlaskClient) -> None:
     dog = add_dog(anna)
     anna.patch("/user/profile", json={"username": "Änne"})
 
@@ -127,7 +127,7 @@ def test_the_default_owner_is_the_username_that_the_writer_has_at_the_time(anna:
     assert anna.put(url_of(dog), json=DOG).json["data"]["owner"] == "Änne"
 
 
-def test_delete_returns_the_dog_and_it_is_gone(anna: FlaskClient) -> None:
+def test_delete_returns_the_dog_then_404(anna: FlaskClient) -> None:
     dog, other = add_dog(anna), add_dog(anna, name="Max")
 
     response = anna.delete(url_of(dog))
@@ -138,7 +138,7 @@ def test_delete_returns_the_dog_and_it_is_gone(anna: FlaskClient) -> None:
     assert anna.get(DOGS).json["data"] == [other]
 
 
-def test_a_bearer_token_writes_as_its_user(app: Flask, client: FlaskClient, anna: FlaskClient) -> None:
+def test_bearer_token_writes_as_its_user(app: Flask, client: FlaskClient, anna: FlaskClient) -> None:
     dog = client.post(DOGS, json=DOG, headers=bearer_headers("Anna")).json["data"]
 
     assert dog["owner"] == "Anna"
@@ -146,7 +146,7 @@ def test_a_bearer_token_writes_as_its_user(app: Flask, client: FlaskClient, anna
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("text", "stored"),
     [
         ("R", "R"),
         ("x" * 80, "x" * 80),
@@ -160,21 +160,21 @@ def test_a_bearer_token_writes_as_its_user(app: Flask, client: FlaskClient, anna
     ],
     ids=ascii,
 )
-def test_keeps_any_text_of_1_to_80_characters_as_it_was_typed_but_trimmed(
-    anna: FlaskClient, sent: str, kept: str
-) -> None:
-    texts = dict.fromkeys(("name", "owner", "breed"), sent)
+def test_text_of_1_to_80_characters_is_trimmed_and_stored(anna: FlaskClient, text: str, stored: str) -> None:
+    texts = dict.fromkeys(("name", "owner", "breed"), text)
 
     for dog in (add_dog(anna, **texts), anna.patch(url_of(add_dog(anna)), json=texts).json["data"]):
-        assert anna.get(url_of(dog)).json["data"] == {**dog, **dict.fromkeys(texts, kept)}
+        assert anna.get(url_of(dog)).json["data"] == {**dog, **dict.fromkeys(texts, stored)}
 
 
 CONTROLS = "\n\r\t\x00\x1b\x7f\x85\u2028\u2029"
-NO_TEXTS = [None, 5, True, ["Rex"], {"Rex": 1}]
+NOT_STRINGS = [None, 5, True, ["Rex"], {"Rex": 1}]
 
 
-@pytest.mark.parametrize("bad", ["", " \t\n", "x" * 81, *(f"a{sign}b" for sign in CONTROLS), *NO_TEXTS], ids=ascii)
-def test_returns_422_naming_every_field_that_is_not_1_to_80_characters_in_one_line(anna: FlaskClient, bad: Any) -> None:
+@pytest.mark.parametrize(
+    "bad", ["", " \t\n", "x" * 81, *(f"a{control}b" for control in CONTROLS), *NOT_STRINGS], ids=ascii
+)
+def test_invalid_text_returns_422_for_every_field(anna: FlaskClient, bad: Any) -> None:
     dog = add_dog(anna)
     texts = dict.fromkeys(("name", "owner", "breed"), bad)
 
@@ -189,7 +189,7 @@ def test_returns_422_naming_every_field_that_is_not_1_to_80_characters_in_one_li
 
 
 @pytest.mark.parametrize(("verb", "missing"), [("POST", {"name", "breed"}), ("PUT", {"name", "breed"})])
-def test_returns_422_naming_what_is_missing_of_a_whole_dog(anna: FlaskClient, verb: str, missing: set[str]) -> None:
+def test_missing_required_field_returns_422(anna: FlaskClient, verb: str, missing: set[str]) -> None:
     path = DOGS if verb == "POST" else url_of(add_dog(anna))
 
     response = anna.open(path, method=verb, json={"owner": "Olga"})
@@ -199,7 +199,7 @@ def test_returns_422_naming_what_is_missing_of_a_whole_dog(anna: FlaskClient, ve
 
 
 @pytest.mark.parametrize("unknown", ["id", "user_id", "user", "created_at", "version", "name_key", "Name"])
-def test_refuses_by_name_a_field_that_nobody_may_set(anna: FlaskClient, unknown: str) -> None:
+def test_read_only_or_unknown_field_returns_422(anna: FlaskClient, unknown: str) -> None:
     dog = add_dog(anna)
 
     for response in (
@@ -223,9 +223,7 @@ def test_refuses_by_name_a_field_that_nobody_may_set(anna: FlaskClient, unknown:
     ],
     ids=["empty", "broken", "array", "text", "repeated"],
 )
-def test_refuses_a_body_that_is_neither_a_json_object_nor_a_form(
-    anna: FlaskClient, content: dict[str, Any], status: int
-) -> None:
+def test_unsupported_body_returns_4xx(anna: FlaskClient, content: dict[str, Any], status: int) -> None:
     dog = add_dog(anna)
 
     for response in (
@@ -237,11 +235,11 @@ def test_refuses_a_body_that_is_neither_a_json_object_nor_a_form(
     assert anna.get(DOGS).json["data"] == [dog]
 
 
-# --- Only its creator may change it, and only as last seen ---
+# --- Ownership and conditional requests ---
 
 
 @pytest.mark.parametrize("verb", WRITES)
-def test_a_stranger_gets_403_before_any_412(anna: FlaskClient, bob: FlaskClient, verb: str) -> None:
+def test_write_by_other_user_returns_403_before_412(anna: FlaskClient, bob: FlaskClient, verb: str) -> None:
     dog = add_dog(anna, owner="Bob")
 
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"stale"'}, {"If-Match": etag_of(bob, dog)}):
@@ -249,23 +247,25 @@ def test_a_stranger_gets_403_before_any_412(anna: FlaskClient, bob: FlaskClient,
     assert anna.get(url_of(dog)).json["data"] == dog
 
 
-@pytest.mark.parametrize("form", ["{new}", "*", '"other", {new}', '{new},"other"', "W/{new}, {new}", ' ,, "x" , {new}'])
-def test_writes_what_still_is_what_the_client_has_seen(anna: FlaskClient, form: str) -> None:
+@pytest.mark.parametrize(
+    "header", ["{new}", "*", '"other", {new}', '{new},"other"', "W/{new}, {new}", ' ,, "x" , {new}']
+)
+def test_matching_if_match_allows_write(anna: FlaskClient, header: str) -> None:
     dog = add_dog(anna)
 
     for verb in WRITES:
-        response = write(anna, verb, url_of(dog), headers={"If-Match": form.format(new=etag_of(anna, dog))})
+        response = write(anna, verb, url_of(dog), headers={"If-Match": header.format(new=etag_of(anna, dog))})
         assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
-    "form",
+    "header",
     [
         "{old}",
         "W/{new}",  # weak tags never match here (RFC 9110, section 13.1.1)
         'W/{new}, "other", {old}',
         '"other"',
-        '"*"',  # a tag that is a star, not the star that means any
+        '"*"',  # an entity tag that is a star, not the wildcard
         '"other", *',
         "",
         '"',
@@ -274,20 +274,20 @@ def test_writes_what_still_is_what_the_client_has_seen(anna: FlaskClient, form: 
         "'{new}'",
     ],
 )
-def test_returns_412_when_it_is_no_longer_what_the_client_has_seen(anna: FlaskClient, form: str) -> None:
+def test_stale_if_match_returns_412(anna: FlaskClient, header: str) -> None:
     dog = add_dog(anna)
     old = etag_of(anna, dog)
     dog = anna.patch(url_of(dog), json={"name": "Rexi"}).json["data"]
     new = etag_of(anna, dog)
 
     for verb in WRITES:
-        response = write(anna, verb, url_of(dog), headers={"If-Match": form.format(old=old, new=new)})
+        response = write(anna, verb, url_of(dog), headers={"If-Match": header.format(old=old, new=new)})
         assert api_error(response) == (412, "precondition-failed")
     assert anna.get(url_of(dog)).json["data"] == dog
     assert etag_of(anna, dog) == new
 
 
-def test_every_change_gives_a_new_etag(anna: FlaskClient) -> None:
+def test_every_change_produces_new_etag(anna: FlaskClient) -> None:
     dog = add_dog(anna)
     etags = [etag_of(anna, dog)]
 
@@ -298,30 +298,30 @@ def test_every_change_gives_a_new_etag(anna: FlaskClient) -> None:
     assert all(re.fullmatch(r'"[!#-~]+"', etag) for etag in etags)
 
 
-@pytest.mark.parametrize("form", ["{now}", "W/{now}", "*", '"other", {now}', 'W/"other",W/{now}'])
-def test_returns_304_when_the_client_has_it_already(anna: FlaskClient, client: FlaskClient, form: str) -> None:
+@pytest.mark.parametrize("header", ["{etag}", "W/{etag}", "*", '"other", {etag}', 'W/"other",W/{etag}'])
+def test_matching_if_none_match_returns_304(anna: FlaskClient, client: FlaskClient, header: str) -> None:
     dog = add_dog(anna)
-    now = etag_of(anna, dog)
+    etag = etag_of(anna, dog)
 
-    for look in (client.get, client.head):
-        response = look(url_of(dog), headers={"If-None-Match": form.format(now=now)})
+    for send in (client.get, client.head):
+        response = send(url_of(dog), headers={"If-None-Match": header.format(etag=etag)})
         assert (response.status_code, response.data) == (304, b"")
-        assert response.headers["ETag"] == now
+        assert response.headers["ETag"] == etag
 
 
-@pytest.mark.parametrize("form", ["{old}", "W/{old}", '"*"', '"other"', "", '"', "W/*"])
-def test_returns_200_when_the_client_has_something_else(anna: FlaskClient, form: str) -> None:
+@pytest.mark.parametrize("header", ["{old}", "W/{old}", '"*"', '"other"', "", '"', "W/*"])
+def test_stale_if_none_match_returns_200(anna: FlaskClient, header: str) -> None:
     dog = add_dog(anna)
     old = etag_of(anna, dog)
     changed = anna.patch(url_of(dog), json={"name": "Rexi"})
 
-    response = anna.get(url_of(dog), headers={"If-None-Match": form.format(old=old)})
+    response = anna.get(url_of(dog), headers={"If-None-Match": header.format(old=old)})
 
     assert (response.status_code, response.json["data"]) == (200, changed.json["data"])
     assert response.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_a_head_is_a_get_without_its_body(anna: FlaskClient, client: FlaskClient) -> None:
+def test_head_returns_headers_of_get_without_body(anna: FlaskClient, client: FlaskClient) -> None:
     path = url_of(add_dog(anna))
     headers = ("Content-Type", "Content-Length", "ETag", "Vary")
 
@@ -331,82 +331,86 @@ def test_a_head_is_a_get_without_its_body(anna: FlaskClient, client: FlaskClient
     assert [head.headers[name] for name in headers] == [get.headers[name] for name in headers]
 
 
-def test_of_parallel_patches_on_one_state_one_wins(app: Flask, anna: FlaskClient) -> None:
-    who = bearer_headers("Anna")
+def test_concurrent_conditional_patches_let_one_succeed(app: Flask, anna: FlaskClient) -> None:
+    headers = bearer_headers("Anna")
     for _ in range(5):
         dog = add_dog(anna)
-        seen = {**who, "If-Match": etag_of(anna, dog)}
+        conditional = {**headers, "If-Match": etag_of(anna, dog)}
         names = [f"Rex {number}" for number in range(6)]
-        patches = [partial(app.test_client().patch, url_of(dog), json={"name": name}, headers=seen) for name in names]
+        patches = [
+            partial(app.test_client().patch, url_of(dog), json={"name": name}, headers=conditional) for name in names
+        ]
 
-        answers = run_concurrently(app, *patches)
+        responses = run_concurrently(app, *patches)
 
-        assert sorted(answer.status_code for answer in answers) == [200, *[412] * 5]
-        winner = next(answer for answer in answers if answer.status_code == 200)
+        assert sorted(response.status_code for response in responses) == [200, *[412] * 5]
+        winner = next(response for response in responses if response.status_code == 200)
         assert anna.get(url_of(dog)).json["data"] == winner.json["data"]
 
 
-def test_no_parallel_change_is_lost(app: Flask, anna: FlaskClient) -> None:
-    who, dog = bearer_headers("Anna"), add_dog(anna)
+def test_concurrent_patches_lose_no_update(app: Flask, anna: FlaskClient) -> None:
+    headers, dog = bearer_headers("Anna"), add_dog(anna)
     changes = [{"name": "Max"}, {"owner": "Carl"}, {"breed": "Beagle"}, {}]
 
-    answers = run_concurrently(
-        app, *(partial(app.test_client().patch, url_of(dog), json=change, headers=who) for change in changes)
+    responses = run_concurrently(
+        app, *(partial(app.test_client().patch, url_of(dog), json=change, headers=headers) for change in changes)
     )
 
-    assert [answer.status_code for answer in answers] == [200] * 4
-    # A change of nothing makes no new version.
-    assert len({answer.headers["ETag"] for answer in answers[:3]}) == 3
+    assert [response.status_code for response in responses] == [200] * 4
+    # An empty change creates no new version.
+    assert len({response.headers["ETag"] for response in responses[:3]}) == 3
     assert anna.get(url_of(dog)).json["data"] == {**dog, **DOG, "owner": "Carl"}
 
 
-def test_of_parallel_deletes_one_wins(app: Flask, anna: FlaskClient) -> None:
-    who, dog = bearer_headers("Anna"), add_dog(anna)
+def test_concurrent_deletes_let_one_succeed(app: Flask, anna: FlaskClient) -> None:
+    headers, dog = bearer_headers("Anna"), add_dog(anna)
 
-    answers = run_concurrently(app, *[partial(app.test_client().delete, url_of(dog), headers=who)] * 5)
+    responses = run_concurrently(app, *[partial(app.test_client().delete, url_of(dog), headers=headers)] * 5)
 
-    assert sorted(answer.status_code for answer in answers) == [200, *[404] * 4]
-
-
-# --- Addresses ---
+    assert sorted(response.status_code for response in responses) == [200, *[404] * 4]
 
 
-# Anna's only dog has the id 1, which several of these would be if digits were read too generously.
-NO_IDS = ["0", "2", "-1", "+1", "1.0", "1e0", "0x1", "1_0", "1 ", " 1", "1;", "one", "１", "١", "1²", "%001"]
-TOO_LARGE = [str(2**63 - 1), str(2**63), str(2**64 + 1), "1" * 40, "0" * 5000 + "2"]
+# --- URLs and ids ---
 
 
-@pytest.mark.parametrize("dog_id", [*NO_IDS, *TOO_LARGE], ids=lambda text: ascii(text)[:30])
-def test_returns_404_for_an_id_of_no_dog_on_every_verb(anna: FlaskClient, dog_id: str) -> None:
+# Anna's only dog has the id 1, which several of these would match under lenient integer parsing.
+MALFORMED_IDS = ["0", "2", "-1", "+1", "1.0", "1e0", "0x1", "1_0", "1 ", " 1", "1;", "one", "１", "١", "1²", "%001"]
+LARGE_IDS = [str(2**63 - 1), str(2**63), str(2**64 + 1), "1" * 40, "0" * 5000 + "2"]
+
+
+@pytest.mark.parametrize("dog_id", [*MALFORMED_IDS, *LARGE_IDS], ids=lambda text: ascii(text)[:30])
+def test_unknown_or_malformed_id_returns_404(anna: FlaskClient, dog_id: str) -> None:
     dog = add_dog(anna)
     assert dog["id"] == 1
     path = f"{DOGS}/{dog_id}"
 
-    answers = {verb: write(anna, verb, path, headers={"If-Match": "*"}) for verb in WRITES}
-    answers["GET"] = anna.get(path)
+    responses = {verb: write(anna, verb, path, headers={"If-Match": "*"}) for verb in WRITES}
+    responses["GET"] = anna.get(path)
 
-    assert {verb: api_error(answer) for verb, answer in answers.items()} == dict.fromkeys(answers, (404, "not-found"))
+    assert {verb: api_error(response) for verb, response in responses.items()} == dict.fromkeys(
+        responses, (404, "not-found")
+    )
     assert anna.head(path).status_code == 404
     assert anna.get(DOGS).json["data"] == [dog]
 
 
 @pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
-def test_every_verb_answers_with_and_without_a_slash(anna: FlaskClient, slash: str) -> None:
+def test_trailing_slash_is_optional_for_every_verb(anna: FlaskClient, slash: str) -> None:
     posted = anna.post(DOGS + slash, json=DOG)
     path = url_of(posted.json["data"]) + slash
 
     assert posted.status_code == 201
     assert posted.headers["Location"] == f"http://localhost:8000{url_of(posted.json['data'])}"
-    for answer in (
+    for response in (
         *(anna.open(DOGS + slash, method=verb) for verb in ("GET", "HEAD", "OPTIONS")),
         *(anna.open(path, method=verb) for verb in ("GET", "HEAD", "OPTIONS")),
         *(write(anna, verb, path) for verb in WRITES),
     ):
-        assert answer.status_code == 200
-        assert "Location" not in answer.headers
+        assert response.status_code == 200
+        assert "Location" not in response.headers
 
 
-def test_the_id_of_a_deleted_dog_is_never_given_again(anna: FlaskClient) -> None:
+def test_id_of_deleted_dog_is_not_reused(anna: FlaskClient) -> None:
     dog = add_dog(anna)
     old = etag_of(anna, dog)
     anna.delete(url_of(dog))
@@ -418,7 +422,7 @@ def test_the_id_of_a_deleted_dog_is_never_given_again(anna: FlaskClient) -> None
     assert api_error(anna.delete(url_of(new), headers={"If-Match": old})) == (412, "precondition-failed")
 
 
-def test_the_ids_of_a_deleted_accounts_dogs_are_never_given_again(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_ids_of_deleted_accounts_dogs_are_not_reused(anna: FlaskClient, bob: FlaskClient) -> None:
     dog = add_dog(anna)
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
 
@@ -426,10 +430,10 @@ def test_the_ids_of_a_deleted_accounts_dogs_are_never_given_again(anna: FlaskCli
     assert add_dog(bob)["id"] > dog["id"]
 
 
-# --- Finding ---
+# --- Filters and search ---
 
 
-# One text, in two spellings that differ in case alone.
+# Pairs that differ only in case.
 SPELLINGS = [
     ("Rex", "rEX"),
     ("Müller", "MÜLLER"),
@@ -449,41 +453,41 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize(("kept", "asked"), SPELLINGS, ids=ascii)
-def test_finds_equal_texts_without_regard_to_case_in_every_script(anna: FlaskClient, kept: str, asked: str) -> None:
-    wanted = {"name": kept, "owner": kept, "breed": kept}
-    add_dog(anna, **wanted)
+@pytest.mark.parametrize(("stored", "query"), SPELLINGS, ids=ascii)
+def test_filters_ignore_case_in_every_script(anna: FlaskClient, stored: str, query: str) -> None:
+    fields = {"name": stored, "owner": stored, "breed": stored}
+    add_dog(anna, **fields)
     add_dog(anna, name="other")
 
-    for asking in (kept, asked, unicodedata.normalize("NFD", asked), f"  {asked} "):
-        for field in wanted:
-            assert found(anna, **{field: asking}) == [kept], (field, ascii(asking))
-        assert found(anna, q=asking) == [kept], ascii(asking)
+    for value in (stored, query, unicodedata.normalize("NFD", query), f"  {query} "):
+        for field in fields:
+            assert find_names(anna, **{field: value}) == [stored], (field, ascii(value))
+        assert find_names(anna, q=value) == [stored], ascii(value)
 
 
-@pytest.mark.parametrize("asked", ["Re", "ex", "Rexx", "Réx", "R_x", "%", "Rex' OR 1=1 --"])
-def test_a_filter_finds_nothing_but_equal_texts(anna: FlaskClient, asked: str) -> None:
+@pytest.mark.parametrize("value", ["Re", "ex", "Rexx", "Réx", "R_x", "%", "Rex' OR 1=1 --"])
+def test_filter_matches_only_equal_text(anna: FlaskClient, value: str) -> None:
     add_dog(anna, name="Rex", owner="Rex", breed="Rex")
 
-    assert [found(anna, **{field: asked}) for field in ("name", "owner", "breed")] == [[], [], []]
+    assert [find_names(anna, **{field: value}) for field in ("name", "owner", "breed")] == [[], [], []]
 
 
-def test_filters_narrow_each_other(anna: FlaskClient) -> None:
+def test_filters_combine_with_and(anna: FlaskClient) -> None:
     add_dog(anna, name="Rex", breed="Poodle", owner="Olga")
     add_dog(anna, name="Rex", breed="Beagle", owner="Olga")
     add_dog(anna, name="Max", breed="Beagle", owner="Olga")
 
-    assert found(anna, name="rex", breed="beagle") == ["Rex"]
-    assert found(anna, name="max", breed="poodle") == []
-    assert found(anna, q="olg", breed="beagle") == ["Rex", "Max"]
+    assert find_names(anna, name="rex", breed="beagle") == ["Rex"]
+    assert find_names(anna, name="max", breed="poodle") == []
+    assert find_names(anna, q="olg", breed="beagle") == ["Rex", "Max"]
 
 
 @pytest.mark.parametrize("part", ["Ülpinar", "ÜLP", "lpi", "NAR"])
-def test_q_finds_a_part_of_any_text_without_regard_to_case(anna: FlaskClient, part: str) -> None:
-    wanted = [add_dog(anna, **{field: "Ülpinar"}) for field in ("name", "owner", "breed")]
+def test_q_matches_substring_of_any_field_ignoring_case(anna: FlaskClient, part: str) -> None:
+    expected = [add_dog(anna, **{field: "Ülpinar"}) for field in ("name", "owner", "breed")]
     add_dog(anna, name="Ulf", owner="Pia", breed="Dackel")
 
-    assert anna.get(DOGS, query_string={"q": part}).json["data"] == wanted
+    assert anna.get(DOGS, query_string={"q": part}).json["data"] == expected
 
 
 @pytest.mark.parametrize(
@@ -503,40 +507,40 @@ def test_q_finds_a_part_of_any_text_without_regard_to_case(anna: FlaskClient, pa
         ("%" * 80, []),
     ],
 )
-def test_q_takes_every_sign_literally(anna: FlaskClient, q: str, names: list[str]) -> None:
+def test_q_escapes_like_wildcards(anna: FlaskClient, q: str, names: list[str]) -> None:
     for name in ("100%", "a_b", "a\\b", "acb", "50%_off", "O'Hara", "a*b"):
         add_dog(anna, name=name)
 
-    assert found(anna, q=q) == names
+    assert find_names(anna, q=q) == names
 
 
-def test_mine_finds_the_dogs_of_who_is_logged_in(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_mine_returns_dogs_of_current_user(anna: FlaskClient, bob: FlaskClient) -> None:
     add_dog(anna, name="Annas")
     add_dog(bob, name="Bobs", owner="Anna")
 
-    assert found(anna, mine="true") == ["Annas"]
-    assert found(bob, mine="true") == ["Bobs"]
-    assert found(bob, mine="false") == ["Annas", "Bobs"]
-    assert found(bob, mine="true", name="Annas") == []
+    assert find_names(anna, mine="true") == ["Annas"]
+    assert find_names(bob, mine="true") == ["Bobs"]
+    assert find_names(bob, mine="false") == ["Annas", "Bobs"]
+    assert find_names(bob, mine="true", name="Annas") == []
 
 
-def test_mine_needs_a_login(client: FlaskClient) -> None:
+def test_anonymous_mine_returns_401(client: FlaskClient) -> None:
     assert api_error(client.get(DOGS, query_string={"mine": "true"})) == (401, "unauthorized")
 
 
-def test_user_id_finds_the_dogs_that_an_account_created(anna: FlaskClient, bob: FlaskClient) -> None:
+def test_user_id_returns_dogs_created_by_account(anna: FlaskClient, bob: FlaskClient) -> None:
     annas, bobs = add_dog(anna, name="Annas"), add_dog(bob, name="Bobs")
 
-    assert found(bob, user_id=annas["user_id"]) == ["Annas"]
-    assert found(anna, user_id=bobs["user_id"]) == ["Bobs"]
-    assert found(anna, user_id=bobs["user_id"], mine="true") == []
+    assert find_names(bob, user_id=annas["user_id"]) == ["Annas"]
+    assert find_names(anna, user_id=bobs["user_id"]) == ["Bobs"]
+    assert find_names(anna, user_id=bobs["user_id"], mine="true") == []
 
 
-def test_a_user_id_of_nobody_finds_nothing(anna: FlaskClient) -> None:
+def test_unknown_user_id_returns_empty_list(anna: FlaskClient) -> None:
     add_dog(anna)
 
     for user_id in (0, 7, -1, -(2**63) - 1, 2**63 - 1, 2**63, 2**64 + 1, 10**40, "0" * 100 + "7"):
-        assert found(anna, user_id=user_id) == []
+        assert find_names(anna, user_id=user_id) == []
 
 
 @pytest.mark.parametrize(
@@ -547,7 +551,7 @@ def test_a_user_id_of_nobody_finds_nothing(anna: FlaskClient) -> None:
         *[(name, "x" * 81) for name in ("name", "owner", "breed", "q")],
     ],
 )
-def test_returns_422_naming_a_parameter_that_can_not_be_read(client: FlaskClient, name: str, value: str) -> None:
+def test_invalid_query_parameter_returns_422(client: FlaskClient, name: str, value: str) -> None:
     response = client.get(DOGS, query_string={name: value})
 
     assert api_error(response) == (422, "validation")
@@ -557,7 +561,7 @@ def test_returns_422_naming_a_parameter_that_can_not_be_read(client: FlaskClient
 @pytest.mark.parametrize(
     ("verb", "is_item"), [("GET", False), ("POST", False), ("GET", True), *((verb, True) for verb in WRITES)]
 )
-def test_returns_422_naming_every_unknown_parameter(anna: FlaskClient, verb: str, is_item: bool) -> None:
+def test_unknown_query_parameters_return_422(anna: FlaskClient, verb: str, is_item: bool) -> None:
     dog = add_dog(anna)
     body = {} if verb in ("GET", "DELETE") else {"json": DOG}
 
@@ -568,7 +572,7 @@ def test_returns_422_naming_every_unknown_parameter(anna: FlaskClient, verb: str
     assert anna.get(DOGS).json["data"] == [dog]
 
 
-def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask]) -> None:
+def test_errors_are_the_same_without_testing_mode(make_app: Callable[..., Flask]) -> None:
     app = make_app(TESTING=False, BCRYPT_LOG_ROUNDS=10)
     anna, bob = register(app, "Anna"), register(app, "Bob")
     dog = add_dog(anna)
@@ -580,11 +584,11 @@ def test_keeps_its_promises_with_testing_off(make_app: Callable[..., Flask]) -> 
     assert anna.delete(url_of(dog)).json["data"] == dog
 
 
-def test_a_change_of_nothing_changes_no_etag(anna: FlaskClient) -> None:
+def test_empty_patch_keeps_etag(anna: FlaskClient) -> None:
     path = url_of(add_dog(anna))
     before = anna.get(path)
 
-    answer = anna.patch(path, json={}, headers={"If-Match": before.headers["ETag"]})
+    response = anna.patch(path, json={}, headers={"If-Match": before.headers["ETag"]})
 
-    assert (answer.status_code, answer.json["data"]) == (200, before.json["data"])
-    assert answer.headers["ETag"] == anna.get(path).headers["ETag"] == before.headers["ETag"]
+    assert (response.status_code, response.json["data"]) == (200, before.json["data"])
+    assert response.headers["ETag"] == anna.get(path).headers["ETag"] == before.headers["ETag"]
