@@ -1,4 +1,4 @@
-"""A real browser: Chromium, driven by Playwright, with a fresh page for each test."""
+"""Fixtures for a real browser: Chromium, driven by Playwright, with a new profile for each test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-# Where Chromium is, unless CHROMIUM names another.
-NAMES = ("chromium", "/usr/bin/chromium", "google-chrome")
-# No sound of its own: it speaks to nobody but the pages under test.
-ARGUMENTS = [
+# The executables to look for, unless the environment variable CHROMIUM names one.
+EXECUTABLES = ("chromium", "/usr/bin/chromium", "google-chrome")
+# Chromium sends no requests but those of the pages under test.
+CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-gpu",
@@ -23,51 +23,51 @@ ARGUMENTS = [
 ]
 
 
-def chromium() -> str:
-    """The path of Chromium. Fails the test where there is none."""
-    wanted = os.environ.get("CHROMIUM")
-    found = next(filter(None, map(shutil.which, [wanted] if wanted else NAMES)), None)
-    if found is None:
+def find_chromium() -> str:
+    """Return the path of Chromium. Fail the test if it is not installed."""
+    configured = os.environ.get("CHROMIUM")
+    path = next(filter(None, map(shutil.which, [configured] if configured else EXECUTABLES)), None)
+    if path is None:
         pytest.fail(
-            f"CHROMIUM: there is no program at {wanted}."
-            if wanted
+            f"CHROMIUM: no executable at {configured}."
+            if configured
             else "Chromium is missing. Install it: sudo apt install chromium libatomic1",
             pytrace=False,
         )
-    return found
+    return path
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """Chromium without a window, for the block. Its `new_context()` is a profile of its own, as another user has it."""
-    # Chromium refuses its sandbox to root, as whom containers run.
+def chromium() -> Iterator[Browser]:
+    """Run headless Chromium within the block. `new_context()` of the browser opens an isolated profile."""
+    # Chromium cannot use its sandbox as root, the usual user of containers.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, *sandbox])
-        yield running
-        running.close()
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*CHROMIUM_ARGUMENTS, *sandbox])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
 def browser(system: None) -> Iterator[Browser]:
-    """Chromium, for all tests.
+    """Chromium, shared by all tests.
 
-    From here on Playwright's event loop runs in this thread: `asyncio.run` needs another thread.
+    Playwright's event loop then runs in this thread, so `asyncio.run` needs another one.
     """
-    expect.set_options(timeout=20_000)  # in milliseconds: on a busy machine a page takes longer than Playwright thinks
-    with launched() as running:
-        yield running
+    expect.set_options(timeout=20_000)  # milliseconds; Playwright's default is too short for a busy machine
+    with chromium() as instance:
+        yield instance
 
 
 @pytest.fixture
 def console_errors() -> list[str]:
-    """What `page` has written to its console as errors: also each answer of 400 and more, so not all are faults."""
+    """Error messages of the console of `page`. Chromium logs each 4xx and 5xx response too, so some are expected."""
     return []
 
 
 @pytest.fixture
 def page(browser: Browser, console_errors: list[str]) -> Iterator[Page]:
-    """A page in a fresh profile. An error in it that nobody caught fails the test."""
+    """A page in a new profile. An uncaught JavaScript error fails the test."""
     uncaught: list[str] = []
     with browser.new_context() as context:
         page = context.new_page()

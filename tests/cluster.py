@@ -1,6 +1,6 @@
-"""Two machines on one: servers that share a database and a store of pictures, and nothing else.
+"""A cluster of two servers on this machine, which share only a database and a picture store.
 
-`python -m tests.cluster`, or `make cluster`, starts them behind nginx and shows that they are one to their users.
+`make cluster` (`python -m tests.cluster`) starts one behind nginx, and demonstrates that its servers are consistent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .s3 import S3
 
 
 class TwoNodeCluster:
-    """Two servers, each with a home of its own. Both start on entry, at the same moment, and are killed on exit."""
+    """Two servers with separate home directories. They start concurrently on entry, and are killed on exit."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.one, self.other = self.both = [Server(folder / name, **settings) for name in ("one", "other")]
@@ -45,17 +45,17 @@ class TwoNodeCluster:
 
 
 def registration_fields(username: str) -> dict[str, str]:
-    """What this user registers with."""
+    """Return the form fields that register this user."""
     return {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD}
 
 
 def call(server: Server, method: str, path: str, **content: Any) -> requests.Response:
-    """Call one server, on a connection of its own."""
+    """Send a request to one server on a new connection."""
     return requests.request(method, server.url + path, timeout=60, **content)
 
 
 def photo_file(name: str = "grace_hopper.jpg") -> dict[str, Any]:
-    """A photo, as a form sends it."""
+    """Return the `files` argument of `requests` that uploads this photo."""
     return {"file": (name, (PHOTOS / name).read_bytes())}
 
 
@@ -63,102 +63,103 @@ def photo_file(name: str = "grace_hopper.jpg") -> dict[str, Any]:
 
 
 def print_line(line: str) -> None:
-    """Print a line at once."""
+    """Print a line unbuffered."""
     print(line, flush=True)
 
 
-def print_step(deed: str, answer: requests.Response, status: int) -> requests.Response:
-    """Say what was done and what came of it. Raises `SystemExit` where it should have been another status."""
-    print_line(f"  {deed}: {answer.status_code}")
-    if answer.status_code != status:
-        raise SystemExit(f"It should have been {status}. The answer is: {answer.text}")
-    return answer
+def print_step(step: str, response: requests.Response, expected: int) -> requests.Response:
+    """Print a step and its status. Raise `SystemExit` if another status was expected."""
+    print_line(f"  {step}: {response.status_code}")
+    if response.status_code != expected:
+        raise SystemExit(f"Expected status {expected}. The response is: {response.text}")
+    return response
 
 
-def demonstrate(machines: TwoNodeCluster, nginx: Nginx) -> None:
-    """Show that what is done on one server holds on the other, at once. Raises `SystemExit` where it does not."""
-    one, other = machines.one, machines.other
-    print_line("What is done on one server holds on the other, at once:")
+def demonstrate(cluster: TwoNodeCluster, nginx: Nginx) -> None:
+    """Write on one server and read on the other. Raise `SystemExit` if a response is not the expected one."""
+    one, other = cluster.one, cluster.other
+    print_line("Each write on one server is visible on the other at once:")
     anna = call(one, "POST", "/user/register", data=registration_fields("Anna"), files=photo_file())
     print_step("Anna registers on one, with a photo", anna, 201)
-    # The cookie is for https alone, so it is carried over by hand to servers that are called past nginx.
+    # The cookie is Secure, and the servers are called directly over http, so it is passed explicitly.
     cookies = anna.cookies.get_dict()
     print_step("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 200)
     picture = f"/profile_pics/{anna.json()['data']['image']}"
-    here, there = (
-        print_step(f"Her picture on {name}", call(server, "GET", picture), 200) for name, server in named(machines)
+    first, second = (
+        print_step(f"Her picture on {name}", call(server, "GET", picture), 200)
+        for name, server in list_named_servers(cluster)
     )
-    if here.content != there.content or here.headers["ETag"] != there.headers["ETag"]:
+    if first.content != second.content or first.headers["ETag"] != second.headers["ETag"]:
         raise SystemExit("The two pictures differ.")
 
     dog = call(other, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}, cookies=cookies)
     path = f"/api/v1/dogs/{print_step('She adds a dog on the other', dog, 201).json()['data']['id']}"
-    seen = {"If-Match": print_step("It is there on one", call(one, "GET", path), 200).headers["ETag"]}
-    for deed, server, name, status in (
-        ("She changes it on one", one, "Max", 200),
-        ("A change on the other that knows of no such change", other, "Rex", 412),
+    if_match = {"If-Match": print_step("The dog on one", call(one, "GET", path), 200).headers["ETag"]}
+    for step, server, name, status in (
+        ("She renames it on one", one, "Max", 200),
+        ("A stale update on the other", other, "Rex", 412),
     ):
-        print_step(deed, call(server, "PATCH", path, json={"name": name}, headers=seen, cookies=cookies), status)
+        print_step(step, call(server, "PATCH", path, json={"name": name}, headers=if_match, cookies=cookies), status)
 
     print_step("She logs out on one", call(one, "POST", "/user/logout", cookies=cookies), 200)
     print_step("Her profile on the other", call(other, "GET", "/user/profile", cookies=cookies), 401)
     wrong = {"username": "Anna", "password": "not this one"}
     for number in range(10):
-        answer = call(machines.both[number % 2], "POST", "/user/login", json=wrong)
-        if answer.status_code != 401:
-            raise SystemExit(f"A wrong password should have been 401. The answer is: {answer.text}")
+        response = call(cluster.both[number % 2], "POST", "/user/login", json=wrong)
+        if response.status_code != 401:
+            raise SystemExit(f"Expected status 401 for a wrong password. The response is: {response.text}")
     print_line("  Ten wrong passwords, five on each: 401")
-    for name, server in named(machines):
+    for name, server in list_named_servers(cluster):
         print_step(f"One more on {name}", call(server, "POST", "/user/login", json=wrong), 429)
 
-    print_line("Through nginx, which calls the servers in turns:")
+    print_line("Through nginx, which alternates between the servers:")
     bob = print_step("Bob registers", nginx.call("POST", "/user/register", json=registration_fields("Bob")), 201)
-    for _ in machines.both:
+    for _ in cluster.both:
         print_step("His profile", nginx.call("GET", "/user/profile", cookies=bob.cookies.get_dict()), 200)
 
 
-def named(machines: TwoNodeCluster) -> Iterator[tuple[str, Server]]:
-    """The servers, with the names that the demonstration has for them."""
-    return zip(("one", "the other"), machines.both, strict=True)
+def list_named_servers(cluster: TwoNodeCluster) -> Iterator[tuple[str, Server]]:
+    """Return the servers with their names in the output."""
+    return zip(("one", "the other"), cluster.both, strict=True)
 
 
 @contextmanager
-def picture_of_production() -> Iterator[tuple[TwoNodeCluster, Nginx]]:
-    """Two servers on one PostgreSQL and one store, behind nginx. All of it goes at the end."""
+def production_cluster() -> Iterator[tuple[TwoNodeCluster, Nginx]]:
+    """Run two servers behind nginx, with PostgreSQL and an S3 store, within the block."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-machines-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-cluster-")))
         postgres = stack.enter_context(Cluster())
         s3 = stack.enter_context(S3(folder))
         bucket = s3.make_bucket("kennel")
         store = {"UPLOADS_URL": bucket.url, **s3.environment}
-        machines = TwoNodeCluster(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"), **store)
-        nginx = Nginx(*machines.both)
-        for server in machines.both:
+        cluster = TwoNodeCluster(folder, TRUSTED_PROXIES="1", DATABASE_URL=postgres.url("postgres"), **store)
+        nginx = Nginx(*cluster.both)
+        for server in cluster.both:
             server.settings |= {"PUBLIC_URL": nginx.url, "CORS_ORIGINS": nginx.url}
-        stack.enter_context(machines)
+        stack.enter_context(cluster)
         stack.enter_context(nginx)
         print_line(f"PostgreSQL  {postgres.url('postgres')}")
         print_line(f"Pictures    {bucket.url} on {s3.url}")
-        for name, server in named(machines):
+        for name, server in list_named_servers(cluster):
             print_line(f"Server      {server.url} ({name})")
-        print_line(f"nginx       {nginx.url} (its certificate is its own, so a browser warns)\n")
-        yield machines, nginx
+        print_line(f"nginx       {nginx.url} (self-signed certificate: your browser will warn)\n")
+        yield cluster, nginx
 
 
 def main() -> None:
-    """Start the picture, show that it holds, and leave it to be tried out until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Start two servers behind nginx, and show that they are one.")
-    parser.add_argument("--check", action="store_true", help="end when it has been shown; with 1 where it fails")
+    """Start the cluster, demonstrate that it is consistent, and keep it running until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Start two servers behind nginx and check that they are consistent.")
+    parser.add_argument("--check", action="store_true", help="exit after the demonstration, with status 1 if it failed")
     check = parser.parse_args().check
     if NGINX is None:
-        sys.exit("make cluster needs nginx. Run this, then try again: sudo apt install nginx-light openssl curl")
-    # At a terminal Ctrl-C goes to all processes. None is to end by it but by this one, in order.
+        sys.exit("make cluster needs nginx. Install it: sudo apt install nginx-light openssl curl")
+    # Ctrl-C in a terminal signals the whole process group, but this process is to stop its children, in order.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with picture_of_production() as (machines, nginx):
-        demonstrate(machines, nginx)
+    with production_cluster() as (cluster, nginx):
+        demonstrate(cluster, nginx)
         if not check:
-            print_line("\nTry them. Stop them with Ctrl-C.")
+            print_line("\nThe cluster is running. Press Ctrl-C to stop it.")
             signal.sigwait([signal.SIGINT])
             print_line("")
 

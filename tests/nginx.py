@@ -1,4 +1,4 @@
-"""nginx with the file of deploy/, on ports and with a certificate of its own."""
+"""nginx with the configuration in deploy/, on free ports and with a self-signed certificate."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import requests
 
 from .live_server import ROOT, free_port
 
-# Debian keeps it where only root looks for commands.
+# Debian installs it outside the PATH of ordinary users.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 NEEDS_NGINX = pytest.mark.skipif(
     NGINX is None,
-    reason="The tests behind nginx are left out. To have them too: sudo apt install nginx-light openssl curl",
+    reason="Tests behind nginx need it: sudo apt install nginx-light openssl curl",
 )
-# What an nginx of the system has around a site. The folders are where it keeps what does not fit into memory.
-MAIN = """
+# The main configuration that includes the site. Buffers that exceed memory go to these directories.
+MAIN_CONFIG = """
 {user}
 worker_processes 2;
 pid {folder}/nginx.pid;
@@ -40,19 +40,19 @@ http {{
 """
 
 
-class Listens(Protocol):
-    """What nginx stands in front of."""
+class Upstream(Protocol):
+    """A server that nginx forwards requests to."""
 
     port: int
 
 
 class Nginx:
-    """nginx in front of two servers. Starts on entry; stops on exit, and its folder goes."""
+    """nginx as a reverse proxy for two servers. Starts on entry; stops and deletes its files on exit."""
 
-    def __init__(self, *servers: Listens) -> None:
-        self.port, self.plain_port = free_port(), free_port()
+    def __init__(self, *servers: Upstream) -> None:
+        self.port, self.http_port = free_port(), free_port()
         self.url = f"https://localhost:{self.port}"
-        self.plain_url = f"http://localhost:{self.plain_port}"
+        self.http_url = f"http://localhost:{self.http_port}"
         self.servers = servers
 
     def __enter__(self) -> Nginx:
@@ -61,9 +61,9 @@ class Nginx:
         try:
             make_certificate(self.folder)
             self.site = self.folder / "kennel"
-            self.site.write_text(self.here((ROOT / "deploy" / "nginx.conf").read_text()))
-            user = "user root;" if os.geteuid() == 0 else ""  # else its processes could not enter this folder
-            (self.folder / "nginx.conf").write_text(MAIN.format(folder=self.folder, user=user))
+            self.site.write_text(self.localize((ROOT / "deploy" / "nginx.conf").read_text()))
+            user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read this directory
+            (self.folder / "nginx.conf").write_text(MAIN_CONFIG.format(folder=self.folder, user=user))
             self.start()
         except BaseException:
             shutil.rmtree(self.folder)
@@ -75,34 +75,34 @@ class Nginx:
         self.process.wait(timeout=30)
         shutil.rmtree(self.folder)
 
-    def here(self, text: str) -> str:
-        """A text of deploy/ or docs/ with the places that it has here."""
+    def localize(self, text: str) -> str:
+        """Replace addresses and paths in a text of deploy/ or docs/ by those of this test."""
         one, other = self.servers
-        for there, here in {
+        for documented, local in {
             "10.0.0.11:8000": f"127.0.0.1:{one.port}",
             "10.0.0.12:8000": f"127.0.0.1:{other.port}",
             "listen 443": f"listen 127.0.0.1:{self.port}",
-            "listen 80": f"listen 127.0.0.1:{self.plain_port}",
+            "listen 80": f"listen 127.0.0.1:{self.http_port}",
             "/etc/letsencrypt/live/api.example.com": str(self.folder),
         }.items():
-            text = text.replace(there, here)
+            text = text.replace(documented, local)
         return text
 
     @property
     def command(self) -> list[str]:
-        """The command that speaks for this nginx."""
+        """The command line that controls this nginx."""
         return [str(NGINX), "-e", str(self.folder / "log"), "-c", str(self.folder / "nginx.conf")]
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
-        # A group of its own: a Ctrl-C at a terminal is not for it.
+        """Start nginx, and wait until it accepts connections."""
+        # In a new process group, so that Ctrl-C in a terminal does not reach it.
         self.process = subprocess.Popen([*self.command, "-g", "daemon off;"], start_new_session=True)
-        while not self.listens():
+        while not self.is_listening():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             time.sleep(0.02)  # another process: there is no event to wait for
 
-    def listens(self) -> bool:
-        """Whether it takes connections, and can be told to start anew."""
+    def is_listening(self) -> bool:
+        """Return whether nginx accepts connections and has written its PID file, which a reload needs."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except OSError:
@@ -110,13 +110,13 @@ class Nginx:
         return (self.folder / "nginx.pid").exists()
 
     def call(self, method: str, path: str, **content: Any) -> requests.Response:
-        """Call a server through it, on a connection of its own."""
+        """Send a request through nginx on a new connection."""
         return requests.request(method, self.url + path, verify=str(self.certificate), timeout=60, **content)
 
     def run(self, commands: str) -> None:
-        """Run commands of docs/ as an administrator on the machine of nginx. Raises with what they say if they fail."""
-        ended = subprocess.run(
-            ["bash", "-ec", self.here(commands)],
+        """Run shell commands of docs/ as if on nginx's host. Raise `AssertionError` with their output on failure."""
+        result = subprocess.run(
+            ["bash", "-ec", self.localize(commands)],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -129,20 +129,20 @@ class Nginx:
             check=False,
             timeout=90,
         )
-        assert ended.returncode == 0, f"{commands}{ended.stdout}{ended.stderr}"
+        assert result.returncode == 0, f"{commands}{result.stdout}{result.stderr}"
 
-    def errors(self) -> str:
-        """What it has logged."""
+    def read_log(self) -> str:
+        """Return the content of nginx's error log."""
         return (self.folder / "log").read_text()
 
 
 def make_certificate(folder: Path) -> None:
-    """A certificate of this machine, signed by itself, and its key."""
+    """Create a self-signed certificate for localhost and api.example.com, and its key."""
     names = "subjectAltName=DNS:api.example.com,DNS:localhost,IP:127.0.0.1"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7"]
+    key_type = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7"]
     files = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
     subprocess.run(
-        ["openssl", "req", "-x509", *kind, "-subj", "/CN=api.example.com", "-addext", names, *files],
+        ["openssl", "req", "-x509", *key_type, "-subj", "/CN=api.example.com", "-addext", names, *files],
         check=True,
         capture_output=True,
     )

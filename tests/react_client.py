@@ -1,4 +1,4 @@
-"""The React client in a real browser: served by the API itself, and by Vite on another origin."""
+"""Fixtures and helpers for the React client in a real browser, served by the API and by Vite on another origin."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .live_server import ROOT, Server, free_port
 CLIENT = ROOT / "client"
 NEEDS_NODE = pytest.mark.skipif(
     not (CLIENT / "dist" / "index.html").exists() and shutil.which("node") is None,
-    reason="The client is left out. To have it too, install Node.js 20.19 or newer.",
+    reason="Tests of the React client need Node.js 20.19 or newer.",
 )
 
 
 @pytest.fixture(scope="session")
 def api_port() -> int:
-    """The port of the API, which Vite's page is told once."""
+    """The port of the API. It is the same for all tests, because Vite builds it into its pages."""
     return free_port()
 
 
 @pytest.fixture(scope="session")
 def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of the client as `make client` serves it, but for the ports."""
+    """The origin of the client, served as by `make client` but on a free port."""
     port = free_port()
     log = tmp_path_factory.mktemp("vite") / "log"
     with open(log, "w") as output:
@@ -45,10 +45,10 @@ def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) 
             env={**os.environ, "VITE_API_URL": f"http://localhost:{api_port}"},
             stdout=output,
             stderr=output,
-            start_new_session=True,  # a group of its own, so that npm's children end with it
+            start_new_session=True,  # in a new process group, so that npm's children are killed too
         )
     try:
-        while not listens(port):
+        while not is_listening(port):
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)  # another process: there is no event to wait for
         yield f"http://localhost:{port}"
@@ -57,8 +57,8 @@ def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) 
         process.wait(timeout=30)
 
 
-def listens(port: int) -> bool:
-    """Whether somebody listens on this port of `localhost`."""
+def is_listening(port: int) -> bool:
+    """Return whether a process listens on this port of `localhost`."""
     try:
         socket.create_connection(("localhost", port), timeout=1).close()
     except OSError:
@@ -68,34 +68,34 @@ def listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Site:
-    """The client on an origin, and the API behind it."""
+    """The client's origin, and the API server that it calls."""
 
     origin: str
     server: Server
 
     def register(self, username: str) -> requests.Session:
-        """A program that a new user is logged in by."""
+        """Register a user, and return an HTTP client with its session."""
         client = requests.Session()
         body = {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD}
         assert client.post(f"{self.server.url}/user/register", json=body, timeout=30).status_code == 201
         return client
 
     def add_dog(self, client: requests.Session, **fields: str) -> dict[str, Any]:
-        """A new dog of who is logged in by this program."""
+        """Create a dog with this HTTP client, and return it."""
         body = {"name": "Rex", "breed": "Poodle", **fields}
         return client.post(f"{self.server.url}/api/v1/dogs", json=body, timeout=30).json()["data"]
 
 
 @pytest.fixture
 def site(make_server: Callable[..., Server], api_port: int) -> Site:
-    """The built client, as the API itself serves it."""
+    """The built client, served by the API itself."""
     assert (CLIENT / "dist" / "index.html").exists(), "The client is not built. Run: make client/dist/index.html"
     return Site(f"http://localhost:{api_port}", make_server(port=api_port, WEB_CONCURRENCY="1").start())
 
 
 @pytest.fixture(params=["API", "Vite"])
 def any_site(request: pytest.FixtureRequest, make_server: Callable[..., Server], api_port: int) -> Site:
-    """The client in turn as the API serves it, and as Vite does on another origin."""
+    """The client, served by the API itself and by Vite on another origin."""
     if request.param == "API":
         return request.getfixturevalue("site")
     origin = request.getfixturevalue("vite")
@@ -103,7 +103,7 @@ def any_site(request: pytest.FixtureRequest, make_server: Callable[..., Server],
 
 
 def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) -> None:
-    """Make an account by the page, as a newcomer does."""
+    """Create an account on the sign-up page."""
     page.goto(f"{site.origin}/signup")
     page.get_by_label("Username").fill(username)
     page.get_by_label("E-mail address").fill(f"{username.lower()}@example.com")
@@ -115,7 +115,7 @@ def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) ->
 
 
 def log_in(page: Page, account: str, password: str = PASSWORD, remember: bool = False) -> None:
-    """Fill in and send the page to log in, which is open."""
+    """Submit the login page, which must be open."""
     page.get_by_label("E-mail address or username").fill(account)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_label("Remember me").set_checked(remember)
@@ -123,19 +123,19 @@ def log_in(page: Page, account: str, password: str = PASSWORD, remember: bool = 
 
 
 def log_out(page: Page, username: str) -> None:
-    """End the session, by the menu."""
+    """Log out through the account menu."""
     account_button(page, username).click()
     page.get_by_role("menuitem", name="Log out").click()
     expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
 def account_button(page: Page, username: str) -> Locator:
-    """The menu of who is logged in."""
+    """Return the button that opens the account menu."""
     return page.get_by_role("button", name=f"Account of {username}")
 
 
 def visible_image_url(picture: Locator) -> str:
-    """The URL of an `<img>` that is visible and holds a picture that the browser could read."""
+    """Return the URL of an `<img>`, once it is visible and the browser has decoded it."""
     expect(picture).to_be_visible()
     picture.evaluate("image => image.decode()")
     assert picture.evaluate("image => image.naturalWidth") > 0

@@ -26,17 +26,17 @@ from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, photo, register, run_concurrently, trace_sql
 from .live_server import free_port
 from .s3 import Bucket
-from .transfer_fixtures import error_output, is_empty, read_rows, read_rows_at, run
+from .transfer_fixtures import error_output, is_empty, read_rows, read_rows_at, run_command
 
 pytestmark = BOTH_ENGINES
 
 
 def backup(app: Flask, path: Path) -> Result:
-    return run(app, "backup", str(path))
+    return run_command(app, "backup", str(path))
 
 
 def restore(app: Flask, path: Path) -> Result:
-    return run(app, "restore", str(path))
+    return run_command(app, "restore", str(path))
 
 
 @pytest.fixture

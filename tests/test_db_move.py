@@ -24,7 +24,7 @@ from models.search import INDEX
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, register, sqlite_file, trace_sql
 from .live_server import free_port
-from .transfer_fixtures import SAMPLE_TEXTS, error_output, is_empty, read_rows, read_rows_at, run
+from .transfer_fixtures import SAMPLE_TEXTS, error_output, is_empty, read_rows, read_rows_at, run_command
 
 pytestmark = BOTH_ENGINES
 
@@ -32,7 +32,7 @@ SORTS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_a
 
 
 def move(app: Flask, url: str) -> Result:
-    return run(app, "db", "move", "--to", url)
+    return run_command(app, "db", "move", "--to", url)
 
 
 # --- What is moved ---

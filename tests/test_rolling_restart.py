@@ -161,7 +161,7 @@ def test_what_a_stopped_server_can_not_take_goes_to_the_other(machines: TwoNodeC
 
     assert {answer.status_code for answer in added} == {201}
     assert kept(url) == Counter(names)
-    assert "Connection refused" in nginx.errors()
+    assert "Connection refused" in nginx.read_log()
 
 
 class Broken:
@@ -256,7 +256,7 @@ def test_a_file_that_is_too_large_is_refused_by_the_api_and_not_by_nginx(nginx: 
 def test_plain_http_is_sent_to_https_with_its_method(nginx: Nginx) -> None:
     with requests.Session() as session:
         answer = session.get_adapter("http://").send(
-            requests.Request("POST", f"{nginx.plain_url}/user/login").prepare(), timeout=60
+            requests.Request("POST", f"{nginx.http_url}/user/login").prepare(), timeout=60
         )
 
     assert answer.status_code == 308

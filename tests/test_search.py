@@ -28,7 +28,7 @@ from .factories import PASSWORD, add_dog, register
 from .live_server import ROOT, Server
 from .postgres import Cluster, Databases, find_postgres, has_trigrams
 from .test_pagination import SORTS, cost_of, place_of, statements_on_dogs, walk
-from .transfer_fixtures import run
+from .transfer_fixtures import run_command
 
 pytestmark = BOTH_ENGINES
 
@@ -516,7 +516,7 @@ def test_db_move_rebuilds_search_index(
         migrations.upgrade(there)
         before = index_definition(there)
 
-    assert run(app, "db", "move", "--to", target).exit_code == 0
+    assert run_command(app, "db", "move", "--to", target).exit_code == 0
 
     client = register(make_app(DATABASE_URL=target), "Bob")
     assert index_definition(database.obj) == before != []
@@ -531,10 +531,10 @@ def test_restore_rebuilds_search_index(
     app: Flask, anna: FlaskClient, make_app: Callable[..., Flask], new_database: Callable[..., str], tmp_path: Path
 ) -> None:
     dog = add_dog(anna, name="Waldemar")
-    assert run(app, "backup", str(tmp_path / "dogs.backup")).exit_code == 0
+    assert run_command(app, "backup", str(tmp_path / "dogs.backup")).exit_code == 0
 
     again = make_app(DATABASE_URL=new_database(), UPLOADS_URL=str(tmp_path / "again"))
-    assert run(again, "restore", str(tmp_path / "dogs.backup")).exit_code == 0
+    assert run_command(again, "restore", str(tmp_path / "dogs.backup")).exit_code == 0
 
     assert search_ids(again.test_client(), "ALDEM") == [dog["id"]]
     if isinstance(database.obj, peewee.SqliteDatabase):

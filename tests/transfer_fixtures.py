@@ -1,4 +1,4 @@
-"""What is moved, and where to: for tests of `db move`, `backup` and `restore`."""
+"""Fixtures and helpers for the tests of `db move`, `backup` and `restore`: a populated source, and an empty target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.copy_database import open_database
 
 from .factories import PASSWORD, add_dog, photo, register
 
-# What a text may hold, and an engine, a driver or COPY may take for something else.
+# Texts that an engine, a driver or COPY might misinterpret.
 SAMPLE_TEXTS = [
     "Rex", "rex", "Émile", "ß", "Ärger", "עברית", "\u0645\u0631\u062d\u0628\u0627", "犬", "🐕‍🦺", "e\u0301",
     "\\N", "\\.", "\\", "a\\tb", "\\x00", "'", '"', "''; DROP TABLE dogs", "%", "%s", "{}", ",", "NULL", "0", "true",
@@ -25,25 +25,25 @@ SAMPLE_TEXTS = [
 ]  # fmt: skip
 
 
-def run(app: Flask, *arguments: str) -> Result:
-    """What a command prints, and the code it ends with."""
+def run_command(app: Flask, *arguments: str) -> Result:
+    """Run a `flask --app run ...` command in this process, and return its output and exit code."""
     return app.test_cli_runner().invoke(args=arguments)
 
 
 def error_output(result: Result) -> str:
-    """The one line of a command that did nothing."""
-    assert isinstance(result.exception, SystemExit)  # any other would end the program with a traceback
+    """Return the only line of output of a command that failed with exit code 1."""
+    assert isinstance(result.exception, SystemExit)  # any other exception would print a traceback
     assert result.exit_code == 1
     (line,) = result.output.splitlines()
     return line
 
 
-@pytest.fixture(params=["the same engine", pytest.param("the other engine", marks=pytest.mark.postgresql)])
+@pytest.fixture(params=["same_engine", pytest.param("other_engine", marks=pytest.mark.postgresql)])
 def target(
     request: pytest.FixtureRequest, engine: str, new_database: Callable[..., str], tmp_path: Path
 ) -> Iterator[str]:
-    """The URL of a database to move to, without tables."""
-    if request.param == "the same engine":
+    """The URL of a database without tables, to copy to: on the engine of the source, and on the other one."""
+    if request.param == "same_engine":
         yield new_database()
     elif engine == "postgresql":
         yield f"sqlite:///{tmp_path / 'other.sqlite'}"
@@ -56,7 +56,7 @@ def target(
 
 @pytest.fixture
 def populated(app: Flask) -> Flask:
-    """An application with rows of every kind in every table, and ids that are gone."""
+    """An application with rows in every table, and gaps in the ids."""
     anna = register(app, "Anna")
     assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
     bob = register(app, "Bob")
@@ -69,13 +69,13 @@ def populated(app: Flask) -> Flask:
         assert Dog.delete().where(Dog.id == dog_id).execute()
     assert bob.post("/user/login", json={"username": "Bob", "password": PASSWORD, "remember": True}).status_code == 200
     assert bob.post("/user/login", json={"username": "Bob", "password": "wrong password"}).status_code == 401
-    for key in ("Z", "a", "ä", "_"):  # locales put these in another order than their bytes
+    for key in ("Z", "a", "ä", "_"):  # collations of locales sort these unlike their bytes
         RateLimit.add(key, 2**31 - 9, 60)
     return app
 
 
 def read_rows(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, as the models read them, in any order of texts."""
+    """Return the rows of each table as the models read them, sorted by primary key."""
     return {
         model._meta.table_name: sorted(model.select().order_by(model._meta.primary_key).bind(source).tuples())
         for model in MODELS
@@ -83,13 +83,13 @@ def read_rows(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def read_rows_at(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """As `rows_of`, of the database of this URL."""
+    """Return what `read_rows` does, for the database at this URL."""
     with open_database(url) as other:
         return read_rows(other)
 
 
 def is_empty(url: str) -> bool:
-    """Whether no table there holds a row, where there are tables."""
+    """Return whether the database at this URL has no rows, with or without tables."""
     with open_database(url) as other:
-        there = other.get_tables()
-        return not any(model.select().bind(other).exists() for model in MODELS if model._meta.table_name in there)
+        existing = other.get_tables()
+        return not any(model.select().bind(other).exists() for model in MODELS if model._meta.table_name in existing)
