@@ -201,7 +201,7 @@ def test_invalid_setting_exits_with_one_line() -> None:
     )
 
     assert ended.returncode == 1
-    assert ended.stderr == "PORT: it must be a whole number from 1 to 65535. For example: 8000\n"
+    assert ended.stderr == "PORT: must be an integer from 1 to 65535. For example: 8000\n"
 
 
 def test_port_in_use_exits_with_one_line(server: Server, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ..config import origin
+from ..config_parsers import origin
 from ..security.cors_diagnosis import diagnose
 
 ALLOW_ORIGIN = "Access-Control-Allow-Origin"

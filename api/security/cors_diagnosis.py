@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, current_app, request
 from publicsuffixlist import PublicSuffixList
 
-from ..config import origin
+from ..config_parsers import origin
 from ..http.errors import ApiError, CrossOriginForbidden, Unauthorized, handle_exception
 from .authentication import bearer_token
 from .origins import trusted_origins
