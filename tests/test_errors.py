@@ -459,7 +459,7 @@ def test_unhandled_exception_returns_opaque_500(app: Flask, prefix: str, accept:
     failure, traceback = log.getvalue().split("\n", 1)
     assert "ERROR" in failure
     assert "request_id=the-crash" in failure
-    assert "in crash\n    raise RuntimeError(TEXT)" in traceback
+    assert "in crash\n    raise RuntimeError(EXCEPTION_TEXT)" in traceback
     assert EXCEPTION_TEXT not in traceback
 
 
