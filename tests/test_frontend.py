@@ -1,4 +1,4 @@
-"""The pages for people: the client at every address that the API leaves free, and what stands there without it."""
+"""Frontend: single-page application fallback, static assets, Content-Security-Policy, and Swagger UI."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SCRIPT = "console.log('dogs');" * 50
 
 
 @pytest.fixture
-def without_client(app: Flask, tmp_path: Path) -> FlaskClient:
-    """A client of a server whose React client is not built."""
+def client_without_build(app: Flask, tmp_path: Path) -> FlaskClient:
+    """A test client of an application without a React build."""
     client_build.set(app, tmp_path / "nothing")
     return app.test_client()
 
 
 @pytest.fixture
-def with_client(app: Flask, tmp_path: Path) -> FlaskClient:
-    """A client of a server with a small page in place of the React client, built as that is."""
+def client_with_build(app: Flask, tmp_path: Path) -> FlaskClient:
+    """A test client of an application with a minimal React build."""
     folder = tmp_path / "dist"
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text('<meta property="csp-nonce" nonce="__CSP_NONCE__"><title>Kennel</title>')
@@ -36,24 +36,22 @@ def with_client(app: Flask, tmp_path: Path) -> FlaskClient:
     (folder / "assets" / "main-1f2e.js").write_text(SCRIPT)
     (folder / "assets" / "main-1f2e.js.gz").write_bytes(gzip.compress(SCRIPT.encode()))
     (folder / "assets" / "small-3d4c.css").write_text("a{}")
-    (tmp_path / "secret").write_text("nobody reads this")
+    (tmp_path / "secret").write_text("not for clients")
     client_build.set(app, folder)
     return app.test_client()
 
 
-def directives(policy: str) -> dict[str, set[str]]:
-    """A Content-Security-Policy by its directives."""
+def parse_csp(policy: str) -> dict[str, set[str]]:
+    """Return the directives of a Content-Security-Policy with their sources."""
     return {name: set(sources) for name, *sources in (part.split() for part in policy.split(";"))}
 
 
-# --- With the client ---
+# --- With a client build ---
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/dogs/7", "/login/", "/profile?next=/", "/some.thing"])
-def test_a_browser_gets_the_client_at_every_address_that_the_api_leaves_free(
-    with_client: FlaskClient, path: str
-) -> None:
-    response = with_client.get(path, headers=BROWSER)
+def test_unclaimed_path_returns_client_to_browser(client_with_build: FlaskClient, path: str) -> None:
+    response = client_with_build.get(path, headers=BROWSER)
 
     assert response.status_code == 200
     assert response.mimetype == "text/html"
@@ -78,26 +76,26 @@ def test_a_browser_gets_the_client_at_every_address_that_the_api_leaves_free(
         ("/openapi.json/more", 404),
     ],
 )
-def test_an_address_of_the_api_is_never_the_client(with_client: FlaskClient, path: str, status: int) -> None:
-    assert api_error(with_client.get(path, headers=BROWSER))[0] == status
+def test_api_path_never_returns_client(client_with_build: FlaskClient, path: str, status: int) -> None:
+    assert api_error(client_with_build.get(path, headers=BROWSER))[0] == status
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/avif,image/webp,*/*;q=0.8"])
-def test_a_program_gets_no_page_in_place_of_what_is_missing(with_client: FlaskClient, accept: str | None) -> None:
-    response = with_client.get("/dog", headers={"Accept": accept} if accept else {})
+def test_unknown_path_without_accept_html_returns_404(client_with_build: FlaskClient, accept: str | None) -> None:
+    response = client_with_build.get("/dog", headers={"Accept": accept} if accept else {})
 
     assert api_error(response) == (404, "not-found")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nothing_can_be_sent_to_an_address_of_the_client(with_client: FlaskClient, method: str) -> None:
-    assert api_error(with_client.open("/login", method=method, headers=BROWSER)) == (404, "not-found")
+def test_write_to_client_route_returns_404(client_with_build: FlaskClient, method: str) -> None:
+    assert api_error(client_with_build.open("/login", method=method, headers=BROWSER)) == (404, "not-found")
 
 
-def test_its_policy_runs_no_inline_script_and_its_nonce_is_used_once(with_client: FlaskClient) -> None:
-    first, second = (with_client.get("/", headers=BROWSER) for _ in range(2))
+def test_csp_forbids_inline_script_and_nonce_is_unique(client_with_build: FlaskClient) -> None:
+    first, second = (client_with_build.get("/", headers=BROWSER) for _ in range(2))
 
-    policy = directives(first.headers["Content-Security-Policy"])
+    policy = parse_csp(first.headers["Content-Security-Policy"])
     nonce = re.findall(r'nonce="([\w-]{20,})"', first.text)
     assert policy["default-src"] == {"'none'"}
     assert policy["script-src"] == {"'self'"}
@@ -112,10 +110,10 @@ def test_its_policy_runs_no_inline_script_and_its_nonce_is_used_once(with_client
 @pytest.mark.parametrize(
     ("accepted", "encoding"), [("gzip, deflate, br, zstd", "gzip"), ("br", None), ("gzip;q=0", None), ("", None)]
 )
-def test_an_asset_is_sent_as_the_browser_can_unpack_it(
-    with_client: FlaskClient, accepted: str, encoding: str | None
+def test_asset_encoding_follows_accept_encoding(
+    client_with_build: FlaskClient, accepted: str, encoding: str | None
 ) -> None:
-    response = with_client.get("/assets/main-1f2e.js", buffered=True, headers={"Accept-Encoding": accepted})
+    response = client_with_build.get("/assets/main-1f2e.js", buffered=True, headers={"Accept-Encoding": accepted})
 
     assert response.headers.get("Content-Encoding") == encoding
     assert (gzip.decompress(response.data) if encoding else response.data) == SCRIPT.encode()
@@ -123,19 +121,19 @@ def test_an_asset_is_sent_as_the_browser_can_unpack_it(
     assert "Accept-Encoding" in response.headers["Vary"]
 
 
-def test_an_asset_is_kept_for_good(with_client: FlaskClient) -> None:
-    response = with_client.get("/assets/small-3d4c.css", buffered=True)
-    again = with_client.get(
+def test_asset_is_cached_as_immutable(client_with_build: FlaskClient) -> None:
+    response = client_with_build.get("/assets/small-3d4c.css", buffered=True)
+    conditional = client_with_build.get(
         "/assets/small-3d4c.css", buffered=True, headers={"If-None-Match": response.headers["ETag"]}
     )
 
     assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert response.mimetype == "text/css"
-    assert (again.status_code, again.data) == (304, b"")
+    assert (conditional.status_code, conditional.data) == (304, b"")
 
 
-def test_a_file_beside_the_page_is_sent_as_what_it_is(with_client: FlaskClient) -> None:
-    response = with_client.get("/favicon.svg", buffered=True)
+def test_static_file_has_its_content_type(client_with_build: FlaskClient) -> None:
+    response = client_with_build.get("/favicon.svg", buffered=True)
 
     assert (response.status_code, response.mimetype, response.text) == (200, "image/svg+xml", "<svg/>")
 
@@ -143,52 +141,52 @@ def test_a_file_beside_the_page_is_sent_as_what_it_is(with_client: FlaskClient) 
 @pytest.mark.parametrize(
     "path", ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/assets/../../secret", "/assets/%2e%2e/%2e%2e/secret"]
 )
-def test_no_address_leads_out_of_its_folder(with_client: FlaskClient, path: str) -> None:
-    assert "nobody reads this" not in with_client.get(path, buffered=True).text
+def test_path_traversal_is_rejected(client_with_build: FlaskClient, path: str) -> None:
+    assert "not for clients" not in client_with_build.get(path, buffered=True).text
 
 
-def test_the_bare_page_with_no_nonce_in_it_is_not_to_be_had(with_client: FlaskClient) -> None:
-    assert "__CSP_NONCE__" not in with_client.get("/index.html", headers=BROWSER).text
+def test_index_html_is_not_served_without_nonce(client_with_build: FlaskClient) -> None:
+    assert "__CSP_NONCE__" not in client_with_build.get("/index.html", headers=BROWSER).text
 
 
-# --- Without it ---
+# --- Without a client build ---
 
 
-def test_without_the_client_the_first_page_leads_to_the_docs_and_says_how_to_get_it(
-    without_client: FlaskClient,
+def test_root_without_build_links_to_docs_and_setup(
+    client_without_build: FlaskClient,
 ) -> None:
-    response = without_client.get("/")
+    response = client_without_build.get("/")
 
     assert response.status_code == 200
     assert '<a href="/docs">' in response.text
     assert "Node.js" in response.text
     assert "make run" in response.text
-    assert without_client.get("/docs").status_code == 200
+    assert client_without_build.get("/docs").status_code == 200
     nonce = re.findall(r'<style nonce="([\w-]{20,})">', response.text)
-    assert directives(response.headers["Content-Security-Policy"])["style-src"] == {f"'nonce-{nonce[0]}'"}
+    assert parse_csp(response.headers["Content-Security-Policy"])["style-src"] == {f"'nonce-{nonce[0]}'"}
 
 
 @pytest.mark.parametrize("path", ["/login", "/index.html", "/assets/main-1f2e.js"])
-def test_without_the_client_its_addresses_are_404(without_client: FlaskClient, path: str) -> None:
-    assert api_error(without_client.get(path, headers=BROWSER)) == (404, "not-found")
+def test_client_routes_without_build_return_404(client_without_build: FlaskClient, path: str) -> None:
+    assert api_error(client_without_build.get(path, headers=BROWSER)) == (404, "not-found")
 
 
-# --- The documentation ---
+# --- Swagger UI ---
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/"])
-def test_the_docs_answer_with_and_without_a_slash_and_load_from_here_alone(client: FlaskClient, path: str) -> None:
+def test_docs_load_only_own_assets_with_or_without_slash(client: FlaskClient, path: str) -> None:
     response = client.get(path)
 
     nonce = re.findall(r'<script nonce="([\w-]{20,})">', response.text)
-    assert directives(response.headers["Content-Security-Policy"])["script-src"] == {"'self'", f"'nonce-{nonce[0]}'"}
+    assert parse_csp(response.headers["Content-Security-Policy"])["script-src"] == {"'self'", f"'nonce-{nonce[0]}'"}
     files = re.findall(r'(?:src|href)="(.+?)"', response.text)
     assert {client.get(file, buffered=True).status_code for file in files} == {200}
     assert all(file.startswith("/docs/") for file in files)
     assert "http" not in response.text
 
 
-def test_every_rule_is_a_resource_or_a_page(make_app: Callable[..., Flask]) -> None:
+def test_every_url_rule_is_a_resource_or_a_page(make_app: Callable[..., Flask]) -> None:
     app = make_app()
 
     pages = {
