@@ -1,4 +1,4 @@
-"""A stop under load: every request that was sent gets a whole answer, and what was answered has happened."""
+"""Graceful shutdown: in-flight requests finish, acknowledged writes are durable, stuck requests are cut off."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .engines import BOTH_ENGINES
 from .factories import PASSWORD
 from .live_server import Server
 
-PROMISED_SECONDS = 10
+MAX_SHUTDOWN_SECONDS = 10
 ANNA = {"username": "Anna", "email": "anna@example.com", "password": PASSWORD}
 CLIENTS = 8
 
 
 class Load:
-    """Clients that send one request after another until the server refuses their connections.
+    """Closed-loop clients that run until the server refuses connections.
 
-    Half of them keep their connection while the server does, the others make one for each request; and of either, half
-    read and half write. Any answer but a whole one is raised.
+    Half of them keep connections alive, the others open one per request; half of each read, the others write. An
+    incomplete or unexpected response raises.
     """
 
     def __init__(self, server: Server) -> None:
@@ -33,13 +33,13 @@ class Load:
         session = requests.Session()
         session.post(f"{server.url}/user/register", json=ANNA, timeout=60)
         self.writer = {"Content-Type": "application/json", "Cookie": f"session={session.cookies['session']}"}
-        self.added: dict[int, str] = {}
-        self.answers = 0
+        self.created: dict[int, str] = {}
+        self.responses = 0
         self.lock = threading.Lock()
-        self.under_way = threading.Event()
+        self.started = threading.Event()
 
     def run(self, number: int) -> None:
-        """Be client number so and so."""
+        """Run one client. Its number decides whether it writes and whether it keeps its connection alive."""
         connection: http.client.HTTPConnection | None = None
         while True:
             if connection is None:
@@ -48,81 +48,81 @@ class Load:
                     connection.connect()
                 except ConnectionRefusedError:
                     return
-            answer = self.ask(connection, writes=bool(number % 2))
-            if answer.will_close or number % 4 > 1:
+            response = self.send(connection, is_write=bool(number % 2))
+            if response.will_close or number % 4 > 1:
                 connection.close()
                 connection = None
 
-    def ask(self, connection: http.client.HTTPConnection, writes: bool) -> http.client.HTTPResponse:
-        """Send one request, and read the whole answer."""
-        if writes:
+    def ask(self, connection: http.client.HTTPConnection, is_write: bool) -> http.client.HTTPResponse:
+        """Send one request and read the complete response."""
+        if is_write:
             dog = json.dumps({"name": f"Dog {time.monotonic_ns()}", "breed": "Beagle"})
             connection.request("POST", "/api/v1/dogs", dog, self.writer)
         else:
             connection.request("GET", "/api/v1/dogs?limit=20")
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
-        assert body["status"]["code"] == answer.status == (201 if writes else 200)
+        response = connection.getresponse()
+        body = json.loads(response.read())
+        assert body["status"]["code"] == response.status == (201 if is_write else 200)
         with self.lock:
-            self.answers += 1
-            if writes:
-                self.added[body["data"]["id"]] = body["data"]["name"]
-            if self.answers > 200 and self.added:
-                self.under_way.set()
-        return answer
+            self.responses += 1
+            if is_write:
+                self.created[body["data"]["id"]] = body["data"]["name"]
+            if self.responses > 200 and self.created:
+                self.started.set()
+        return response
 
 
-def dogs_of(server: Server) -> dict[int, str]:
-    """All dogs, by their ids."""
-    url, found = f"{server.url}/api/v1/dogs?limit=100", {}
+def list_all_dogs(server: Server) -> dict[int, str]:
+    """Return the names of all dogs by id, following every page."""
+    url, dogs = f"{server.url}/api/v1/dogs?limit=100", {}
     while url:
         page = requests.get(url, timeout=60)
-        found |= {dog["id"]: dog["name"] for dog in page.json()["data"]}
+        dogs |= {dog["id"]: dog["name"] for dog in page.json()["data"]}
         url = page.links["next"]["url"].replace("localhost", "127.0.0.1") if page.links else ""
-    return found
+    return dogs
 
 
 @BOTH_ENGINES
-def test_a_stop_under_load_loses_no_request_and_no_write(server: Server) -> None:
+def test_shutdown_under_load_drops_nothing(server: Server) -> None:
     load = Load(server)
     with ThreadPoolExecutor(CLIENTS) as threads:
         clients = [threads.submit(load.run, number) for number in range(CLIENTS)]
-        assert load.under_way.wait(timeout=60)
+        assert load.started.wait(timeout=60)
 
         started = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started < PROMISED_SECONDS
+        assert time.monotonic() - started < MAX_SHUTDOWN_SECONDS
 
         for client in clients:
             client.result()
     server.start()
-    assert load.added.items() <= dogs_of(server).items()
+    assert load.created.items() <= list_all_dogs(server).items()
 
 
-def test_a_request_that_never_ends_does_not_keep_a_stop_waiting(server: Server) -> None:
+def test_shutdown_times_out_stuck_requests(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"POST /user/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-        assert requests.get(f"{server.url}/health/live", timeout=60).ok  # it was taken before this one
+        assert requests.get(f"{server.url}/health/live", timeout=60).ok  # accepted after the stuck one
 
         started = time.monotonic()
         server.stop()
-        assert time.monotonic() - started < PROMISED_SECONDS
+        assert time.monotonic() - started < MAX_SHUTDOWN_SECONDS
 
 
-def test_answers_ask_to_close_the_connection_once_the_server_stops(server: Server) -> None:
+def test_draining_server_sends_connection_close(server: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     headers = []
     assert server.process
 
-    for step in (lambda: None, lambda: server.process.send_signal(signal.SIGTERM)):
-        step()
+    for action in (lambda: None, lambda: server.process.send_signal(signal.SIGTERM)):
+        action()
         while True:
             connection.request("GET", "/health/live")
-            answer = connection.getresponse()
-            answer.read()
-            headers.append(answer.headers.get("Connection"))
+            response = connection.getresponse()
+            response.read()
+            headers.append(response.headers.get("Connection"))
             if len(headers) == 1 or headers[-1]:
                 break
 
     assert (headers[0], headers[-1]) == (None, "close")
-    assert server.process.wait(timeout=PROMISED_SECONDS) == 0
+    assert server.process.wait(timeout=MAX_SHUTDOWN_SECONDS) == 0
