@@ -1,4 +1,4 @@
-"""Whether the server is ready: what it says, by which reasons it is not, and that it says so however much hangs."""
+"""Readiness: 200 when all checks pass, 503 with the failed checks otherwise, within the deadline even if one hangs."""
 
 from __future__ import annotations
 
@@ -24,124 +24,124 @@ from .factories import api_error, capture_log, sqlite_file
 from .postgres import Cluster
 from .s3 import S3
 
-DATABASE = "Database unavailable"
-STORE = "Pictures can't be stored"
-PROMISED_SECONDS = 2
+DATABASE_FAILURE = "Database unavailable"
+STORAGE_FAILURE = "Pictures can't be stored"
+MAX_RESPONSE_SECONDS = 2
 
 
-def ready(client: FlaskClient) -> Any:
-    """The answer, which came in time."""
+def get_readiness(client: FlaskClient) -> Any:
+    """Request `/health/ready` and require a response within the deadline."""
     started = time.monotonic()
-    answer = client.get("/health/ready")
-    assert time.monotonic() - started < PROMISED_SECONDS
-    return answer
+    response = client.get("/health/ready")
+    assert time.monotonic() - started < MAX_RESPONSE_SECONDS
+    return response
 
 
-def reasons(client: FlaskClient) -> dict[str, list[str]]:
-    """Why it is not ready."""
-    answer = ready(client)
-    assert api_error(answer) == (503, "unavailable")
-    assert answer.headers["Retry-After"] == "1"
-    fields = answer.json["error"]["fields"]
-    assert answer.json["status"]["message"] == ". ".join(text for texts in fields.values() for text in texts)
+def get_failed_checks(client: FlaskClient) -> dict[str, list[str]]:
+    """Require a 503 and return the failed checks with their messages."""
+    response = get_readiness(client)
+    assert api_error(response) == (503, "unavailable")
+    assert response.headers["Retry-After"] == "1"
+    fields = response.json["error"]["fields"]
+    assert response.json["status"]["message"] == ". ".join(text for texts in fields.values() for text in texts)
     return fields
 
 
-def checks() -> list[threading.Thread]:
-    """The threads that check at this moment."""
+def list_check_threads() -> list[threading.Thread]:
+    """Return the health check threads that are running."""
     return [thread for thread in threading.enumerate() if thread.name == "health"]
 
 
 @BOTH_ENGINES
-def test_a_server_that_can_do_its_work_says_so(client: FlaskClient, uploads: Callable[[], set[str]]) -> None:
-    answer = ready(client)
+def test_ready_returns_200_when_all_checks_pass(client: FlaskClient, uploads: Callable[[], set[str]]) -> None:
+    response = get_readiness(client)
 
-    assert answer.status_code == 200
-    assert answer.json["data"] == {"database": True, "migrations": True, "store": True}
+    assert response.status_code == 200
+    assert response.json["data"] == {"database": True, "migrations": True, "store": True}
     assert uploads() == set()
 
 
 @BOTH_ENGINES
-def test_a_migration_that_is_still_to_be_applied_is_named(app: Flask, client: FlaskClient) -> None:
+def test_pending_migration_returns_503_with_its_name(app: Flask, client: FlaskClient) -> None:
     app.extensions["database"].execute_sql("DELETE FROM schema_migration WHERE name = '0001_initial'")
 
-    assert reasons(client) == {"migrations": ["Pending migrations: 0001_initial"]}
+    assert get_failed_checks(client) == {"migrations": ["Pending migrations: 0001_initial"]}
 
 
-def test_a_file_in_place_of_the_folder_of_pictures_is_a_reason(
-    make_app: Callable[..., Flask], settings: dict[str, Any]
-) -> None:
+def test_uploads_path_that_is_a_file_returns_503(make_app: Callable[..., Flask], settings: dict[str, Any]) -> None:
     client = make_app().test_client()
     Path(settings["UPLOADS_URL"]).write_text("no folder")
     log = capture_log()
 
-    assert reasons(client) == {"store": [STORE]}
+    assert get_failed_checks(client) == {"store": [STORAGE_FAILURE]}
 
-    assert f"{STORE} (FileExistsError)" in log.getvalue()
+    assert f"{STORAGE_FAILURE} (FileExistsError)" in log.getvalue()
     assert "uploads" not in log.getvalue()
 
 
 @SQLITE_ONLY
 class TestSQLite:
-    """Of a database that is a file."""
+    """Readiness on SQLite."""
 
     @pytest.fixture
     def file(self, settings: dict[str, Any]) -> Path:
-        """The file of the database."""
+        """The database file."""
         return sqlite_file(settings["DATABASE_URL"])
 
-    def test_a_database_without_tables_names_its_migrations(self, client: FlaskClient, file: Path) -> None:
+    def test_empty_database_lists_pending_migrations(self, client: FlaskClient, file: Path) -> None:
         file.write_bytes(b"")
 
-        (text,) = reasons(client)["migrations"]
+        (text,) = get_failed_checks(client)["migrations"]
         assert text.startswith("Pending migrations: 0001_initial")
 
-    def test_a_file_that_is_no_database_is_a_reason(self, client: FlaskClient, file: Path) -> None:
-        file.write_bytes(b"This was a database once. " * 1000)
+    def test_corrupt_database_file_returns_503(self, client: FlaskClient, file: Path) -> None:
+        file.write_bytes(b"Not an SQLite file. " * 1000)
         log = capture_log()
 
-        assert reasons(client) == {"database": [DATABASE]}
-        assert f"{DATABASE} (DatabaseError)" in log.getvalue()
+        assert get_failed_checks(client) == {"database": [DATABASE_FAILURE]}
+        assert f"{DATABASE_FAILURE} (DatabaseError)" in log.getvalue()
         assert "no database" not in log.getvalue()
 
-    def test_a_file_that_is_gone_is_a_reason_and_is_not_made_anew(self, client: FlaskClient, file: Path) -> None:
+    def test_missing_database_file_returns_503_and_is_not_created(self, client: FlaskClient, file: Path) -> None:
         file.unlink()
 
-        assert reasons(client) == {"database": [DATABASE]}
+        assert get_failed_checks(client) == {"database": [DATABASE_FAILURE]}
         assert not file.exists()
 
-    def test_all_reasons_are_named_at_once(self, client: FlaskClient, settings: dict[str, Any], file: Path) -> None:
+    def test_all_failed_checks_are_reported_together(
+        self, client: FlaskClient, settings: dict[str, Any], file: Path
+    ) -> None:
         file.unlink()
         Path(settings["UPLOADS_URL"]).write_text("no folder")
 
-        assert reasons(client) == {"database": [DATABASE], "store": [STORE]}
+        assert get_failed_checks(client) == {"database": [DATABASE_FAILURE], "store": [STORAGE_FAILURE]}
 
-    def test_a_database_that_hangs_is_a_reason_until_it_answers_again(self, client: FlaskClient, file: Path) -> None:
-        with locked(file):
-            assert reasons(client) == {"database": [DATABASE]}
-        for check in checks():
-            check.join()
+    def test_locked_database_returns_503_until_released(self, client: FlaskClient, file: Path) -> None:
+        with exclusive_lock(file):
+            assert get_failed_checks(client) == {"database": [DATABASE_FAILURE]}
+        for thread in list_check_threads():
+            thread.join()
 
-        assert ready(client).status_code == 200
+        assert get_readiness(client).status_code == 200
 
-    def test_many_who_ask_meanwhile_share_one_check_and_wait_no_longer(self, app: Flask, file: Path) -> None:
-        with locked(file):
+    def test_concurrent_probes_share_one_check(self, app: Flask, file: Path) -> None:
+        with exclusive_lock(file):
             with ThreadPoolExecutor(20) as threads:
-                answers = list(threads.map(lambda _: reasons(app.test_client()), range(20)))
+                failures = list(threads.map(lambda _: get_failed_checks(app.test_client()), range(20)))
 
-            assert answers == [{"database": [DATABASE]}] * 20
-            assert len(checks()) == 1
+            assert failures == [{"database": [DATABASE_FAILURE]}] * 20
+            assert len(list_check_threads()) == 1
             started = time.monotonic()
-            reasons(app.test_client())  # it has hung for longer than the deadline
-            assert time.monotonic() - started < PROMISED_SECONDS / 4
-            assert len(checks()) == 1
-        for check in checks():
-            check.join()
+            get_failed_checks(app.test_client())  # the check has already exceeded the deadline
+            assert time.monotonic() - started < MAX_RESPONSE_SECONDS / 4
+            assert len(list_check_threads()) == 1
+        for thread in list_check_threads():
+            thread.join()
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """For the block, nobody else can even read this database: a connection to it waits."""
+def exclusive_lock(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the database file: other connections cannot even read."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
@@ -151,53 +151,51 @@ def locked(file: Path) -> Iterator[None]:
 
 @POSTGRESQL_ONLY
 class TestPostgres:
-    """Of a database that is a server."""
+    """Readiness on PostgreSQL."""
 
     @pytest.fixture
     def settings(self, settings: dict[str, Any], cluster: Cluster) -> dict[str, Any]:
-        """Settings with a database server that this test may hang and stop."""
+        """Settings with a PostgreSQL server of this test, which it may suspend and stop."""
         url = cluster.url("postgres")
         database = make_database(url)
         migrations.upgrade(database)
         database.close_idle()
         return {**settings, "DATABASE_URL": url}
 
-    def test_a_server_that_hangs_is_a_reason_until_it_answers_again(
-        self, client: FlaskClient, cluster: Cluster
-    ) -> None:
-        assert ready(client).status_code == 200
+    def test_hung_database_returns_503_until_it_resumes(self, client: FlaskClient, cluster: Cluster) -> None:
+        assert get_readiness(client).status_code == 200
         cluster.kill(signal.SIGSTOP)
 
-        assert reasons(client) == reasons(client) == {"database": [DATABASE]}
-        assert len(checks()) == 1
+        assert get_failed_checks(client) == get_failed_checks(client) == {"database": [DATABASE_FAILURE]}
+        assert len(list_check_threads()) == 1
         cluster.kill(signal.SIGCONT)
-        for check in checks():
-            check.join()
-        assert ready(client).status_code == 200
+        for thread in list_check_threads():
+            thread.join()
+        assert get_readiness(client).status_code == 200
 
-    def test_a_server_that_is_gone_is_a_reason_until_it_is_back(self, client: FlaskClient, cluster: Cluster) -> None:
-        assert ready(client).status_code == 200
+    def test_stopped_database_returns_503_until_restarted(self, client: FlaskClient, cluster: Cluster) -> None:
+        assert get_readiness(client).status_code == 200
         cluster.stop()
         log = capture_log()
 
-        assert reasons(client) == {"database": [DATABASE]}
-        assert f"{DATABASE} (OperationalError)" in log.getvalue()
+        assert get_failed_checks(client) == {"database": [DATABASE_FAILURE]}
+        assert f"{DATABASE_FAILURE} (OperationalError)" in log.getvalue()
         assert "127.0.0.1" not in log.getvalue()
         cluster.start()
-        assert ready(client).status_code == 200
+        assert get_readiness(client).status_code == 200
 
 
-def test_a_store_that_hangs_is_a_reason_until_it_answers_again(
+def test_hung_object_store_returns_503_until_it_resumes(
     make_app: Callable[..., Flask], own_s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in own_s3.environment.items():
         monkeypatch.setenv(name, value)
     client = make_app(UPLOADS_URL=f"s3://{own_s3.make_bucket().name}").test_client()
-    assert ready(client).status_code == 200
+    assert get_readiness(client).status_code == 200
 
     own_s3.hang()
-    assert reasons(client) == reasons(client) == {"store": [STORE]}
+    assert get_failed_checks(client) == get_failed_checks(client) == {"store": [STORAGE_FAILURE]}
     own_s3.go_on()
-    for check in checks():
-        check.join()
-    assert ready(client).status_code == 200
+    for thread in list_check_threads():
+        thread.join()
+    assert get_readiness(client).status_code == 200
