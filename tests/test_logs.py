@@ -1,4 +1,4 @@
-"""The log: one line a request that says what happened, and never what a user typed or holds as a secret."""
+"""Logs: one line per request in JSON or text, exceptions with traceback, no user input and no secrets."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from .factories import PASSWORD, add_dog, bearer_headers, capture_log, register
 from .live_server import Server
 
 MakeApp = Callable[..., Flask]
-FACTS = {"time", "level", "method", "route", "status", "ms", "user", "request_id"}
+REQUEST_FIELDS = {"time", "level", "method", "route", "status", "ms", "user", "request_id"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
 
 
 @pytest.fixture
 def app(make_app: MakeApp) -> Flask:
-    """The application, with a log for machines and a verb that crashes."""
-    return with_crash(make_app(LOG_FORMAT="json"))
+    """The application with JSON logs and a resource that raises."""
+    return add_crash_resource(make_app(LOG_FORMAT="json"))
 
 
 class AnySchema(Schema):
-    """Whatever is sent in these."""
+    """Fields that accept any value."""
 
     password = fields.Raw()
     new_password = fields.Raw()
@@ -48,38 +48,38 @@ class AnySchema(Schema):
 
 
 class Crash(Resource):
-    """A verb that crashes with everything that it knows in the text of its exception."""
+    """A resource that raises an exception whose message contains its input and the given secrets."""
 
     public = {"POST"}
-    told: tuple[str, ...] = ()
+    message_parts: tuple[str, ...] = ()
 
     @takes(AnySchema)
-    def post(self, given: dict[str, Any]) -> None:
+    def post(self, body: dict[str, Any]) -> None:
         try:
-            raise KeyError(self.told)
+            raise KeyError(self.message_parts)
         except KeyError as error:
-            raise RuntimeError(f"It broke: {' '.join(self.told)} {given} {json.dumps(given)}") from error
+            raise RuntimeError(f"It broke: {' '.join(self.message_parts)} {body} {json.dumps(body)}") from error
 
 
-def with_crash(app: Flask) -> Flask:
+def add_crash_resource(app: Flask) -> Flask:
     KennelApi(app).add_resource(Crash, "/api/crash")
     return app
 
 
-def parsed(log: io.StringIO) -> list[dict[str, Any]]:
-    """The lines of a log for machines."""
+def parse_log(log: io.StringIO) -> list[dict[str, Any]]:
+    """Return the records of a JSON log."""
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_a_request_is_one_line_with_all_that_matters(anna: FlaskClient) -> None:
+def test_request_is_logged_as_one_line_with_all_fields(anna: FlaskClient) -> None:
     log = capture_log()
 
     anna.get("/user/1", headers={"X-Request-ID": "first"})
     anna.get("/user/profile", headers={"X-Request-ID": "second"})
 
-    public, own = parsed(log)
-    assert set(public) == FACTS - {"user"}  # nobody asked who it was
-    assert set(own) == FACTS
+    public, own = parse_log(log)
+    assert set(public) == REQUEST_FIELDS - {"user"}  # a public route does not load the user
+    assert set(own) == REQUEST_FIELDS
     assert (own["method"], own["route"], own["status"]) == ("GET", "/user/profile", 200)
     assert (own["user"], own["request_id"], own["level"]) == (1, "second", "info")
     assert public["route"] == "/user/<id:user_id>"
@@ -103,26 +103,28 @@ def test_a_request_is_one_line_with_all_that_matters(anna: FlaskClient) -> None:
         ("BREW", "/no/such/path", "(no route)", 404),
     ],
 )
-def test_every_kind_of_answer_is_one_line(client: FlaskClient, method: str, path: str, route: str, status: int) -> None:
+def test_every_response_is_logged_as_one_line(
+    client: FlaskClient, method: str, path: str, route: str, status: int
+) -> None:
     log = capture_log()
 
-    answer = client.open(path, method=method)
+    response = client.open(path, method=method)
 
-    (line,) = parsed(log)
+    (line,) = parse_log(log)
     assert (line["method"], line["route"], line["status"]) == (method, route, status)
-    assert answer.status_code == status
-    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert response.status_code == status
+    assert line["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_the_line_of_a_login_names_who_logged_in(app: Flask, anna: FlaskClient) -> None:
+def test_login_is_logged_with_user_id(app: Flask, anna: FlaskClient) -> None:
     log = capture_log()
 
     app.test_client().post("/user/login", json={"username": "Anna", "password": PASSWORD})
 
-    assert [line["user"] for line in parsed(log)] == [1]
+    assert [line["user"] for line in parse_log(log)] == [1]
 
 
-def test_a_line_for_people_says_the_same(make_app: MakeApp) -> None:
+def test_text_format_has_the_same_fields(make_app: MakeApp) -> None:
     anna = register(make_app(LOG_FORMAT="text"), "Anna")
     log = capture_log()
 
@@ -132,7 +134,7 @@ def test_a_line_for_people_says_the_same(make_app: MakeApp) -> None:
     assert re.fullmatch(line, log.getvalue())
 
 
-def test_the_log_goes_to_standard_error(capsys: pytest.CaptureFixture[str], make_app: MakeApp) -> None:
+def test_log_goes_to_stderr(capsys: pytest.CaptureFixture[str], make_app: MakeApp) -> None:
     make_app().test_client().get("/health/live")
 
     out, err = capsys.readouterr()
@@ -142,53 +144,53 @@ def test_the_log_goes_to_standard_error(capsys: pytest.CaptureFixture[str], make
 
 
 @pytest.mark.parametrize(("level", "levels"), [("info", ["info", "error", "info"]), ("warning", ["error"])])
-def test_lines_below_the_level_are_not_written(make_app: MakeApp, level: str, levels: list[str]) -> None:
-    client = with_crash(make_app(LOG_FORMAT="json", LOG_LEVEL=level)).test_client()
+def test_log_level_filters_lines(make_app: MakeApp, level: str, levels: list[str]) -> None:
+    client = add_crash_resource(make_app(LOG_FORMAT="json", LOG_LEVEL=level)).test_client()
     log = capture_log()
 
     client.get("/health/live")
     client.post("/api/crash", json={})
 
-    assert [line["level"] for line in parsed(log)] == levels
+    assert [line["level"] for line in parse_log(log)] == levels
 
 
-def test_a_second_application_does_not_write_each_line_twice(make_app: MakeApp) -> None:
+def test_second_application_does_not_duplicate_lines(make_app: MakeApp) -> None:
     make_app()
     client = make_app(LOG_FORMAT="json").test_client()
     log = capture_log()
 
     client.get("/health/live")
 
-    assert len(parsed(log)) == 1
+    assert len(parse_log(log)) == 1
 
 
-# What others say
+# Logs of libraries
 
 
 @pytest.mark.parametrize("name", ["psycopg.pool", "psycopg", "obstore", "py.warnings"])
-def test_what_a_library_warns_of_is_a_line_too(make_app: MakeApp, name: str) -> None:
+def test_library_warning_is_logged(make_app: MakeApp, name: str) -> None:
     make_app(LOG_FORMAT="json")
-    make_app(LOG_FORMAT="json")  # a second application does not write it twice
+    make_app(LOG_FORMAT="json")  # a second application does not duplicate lines
     log = capture_log()
 
-    logging.getLogger(name).info("This is of no use to anybody: SELECT 'swordfish'")
+    logging.getLogger(name).info("Executing SELECT 'swordfish'")
     logging.getLogger(name).warning("error connecting in %r: %s", "pool-1", "connection refused")
 
-    (line,) = parsed(log)
+    (line,) = parse_log(log)
     assert line["logger"] == name
     assert (line["level"], line["message"]) == ("warning", "error connecting in 'pool-1': connection refused")
 
 
-def test_a_library_says_no_more_at_the_level_debug(make_app: MakeApp) -> None:
+def test_debug_level_does_not_apply_to_libraries(make_app: MakeApp) -> None:
     client = make_app(LOG_FORMAT="json", LOG_LEVEL="debug").test_client()
     log = capture_log()
 
     client.post("/user/login", json={"username": "Anna", "password": PASSWORD})
 
-    assert [line["route"] for line in parsed(log)] == ["/user/login"]
+    assert [line["route"] for line in parse_log(log)] == ["/user/login"]
 
 
-def test_the_text_of_a_librarys_exception_is_not_quoted(make_app: MakeApp) -> None:
+def test_library_exception_message_is_redacted(make_app: MakeApp) -> None:
     make_app(LOG_FORMAT="json")
     log = capture_log()
 
@@ -197,12 +199,12 @@ def test_the_text_of_a_librarys_exception_is_not_quoted(make_app: MakeApp) -> No
     except ValueError:
         logging.getLogger("psycopg").exception("It broke")
 
-    (line,) = parsed(log)
+    (line,) = parse_log(log)
     assert "ValueError" in line["exception"]
     assert SECRET not in log.getvalue()
 
 
-def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server: Callable[..., Server]) -> None:
+def test_server_logs_only_json_when_worker_dies(make_server: Callable[..., Server]) -> None:
     server = make_server(LOG_FORMAT="json").start()
     process = server.process
     assert process
@@ -221,13 +223,13 @@ def test_every_line_of_a_real_server_is_json_also_when_a_worker_dies(make_server
     assert any(line.get("route") == "/user/<id:user_id>" for line in lines)
 
 
-# What is never in it
+# Secrets and user input
 
 SECRET = "swordfish"
 
 
 @BOTH_ENGINES
-def test_nothing_that_users_typed_or_hold_is_in_the_lines(app: Flask) -> None:
+def test_log_contains_no_user_input_or_credentials(app: Flask) -> None:
     log = capture_log()
     body = {"username": "Anna swordfish", "email": "anna.swordfish@example.com", "password": SECRET}
     client = app.test_client()
@@ -244,27 +246,25 @@ def test_nothing_that_users_typed_or_hold_is_in_the_lines(app: Flask) -> None:
     client.get("/user/profile", headers={"Authorization": token})
     cookie = client.get_cookie("session")
 
-    assert len(parsed(log)) == 10
+    assert len(parse_log(log)) == 10
     assert cookie
     for secret in (SECRET, "Anna", "example.com", token.split()[1], cookie.value):
         assert secret not in log.getvalue()
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_crash_is_logged_with_its_request_id_its_cause_and_where_it_happened(
-    make_app: MakeApp, log_format: str
-) -> None:
-    client = with_crash(make_app(LOG_FORMAT=log_format)).test_client()
+def test_exception_is_logged_with_request_id_and_traceback(make_app: MakeApp, log_format: str) -> None:
+    client = add_crash_resource(make_app(LOG_FORMAT=log_format)).test_client()
     log = capture_log()
 
     client.post("/api/crash", json={}, headers={"X-Request-ID": "the-crash"})
 
     text = log.getvalue()
     assert text.count("the-crash") == 2
-    for part in ("RuntimeError", "KeyError", "test_logs.py", "in post", "raise KeyError(self.told)"):
+    for part in ("RuntimeError", "KeyError", "test_logs.py", "in post", "raise KeyError(self.message_parts)"):
         assert part in text
     if log_format == "json":
-        crash, request = parsed(log)
+        crash, request = parse_log(log)
         assert set(crash) == {"time", "level", "message", "request_id", "exception"}
         assert crash["level"] == "error"
         assert request["status"] == 500
@@ -275,23 +275,23 @@ def test_a_crash_is_logged_with_its_request_id_its_cause_and_where_it_happened(
 @pytest.mark.parametrize(
     "password",
     [SECRET, f"{SECRET} und Käse", f'{SECRET}"', f"{SECRET}'", rf"\{SECRET}", f"{SECRET}\n", f"{SECRET}\x00🐶\u2028"],
-    ids=["plain", "umlaut", "quote", "apostrophe", "backslash", "line break", "odd"],
+    ids=["ascii", "umlaut", "quote", "apostrophe", "backslash", "line break", "control and emoji"],
 )
-def test_a_crash_is_logged_without_a_secret_in_whatever_spelling(
+def test_logged_exception_redacts_secrets(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, log_format: str, log_level: str, password: str
 ) -> None:
-    app = with_crash(make_app(LOG_FORMAT=log_format, LOG_LEVEL=log_level))
+    app = add_crash_resource(make_app(LOG_FORMAT=log_format, LOG_LEVEL=log_level))
     anna = register(app, "Anna")
     cookie = anna.get_cookie("session")
     assert cookie
     token = bearer_headers("Anna")["Authorization"].split()[1]
-    told = (password, repr(password), json.dumps(password), cookie.value, token, "anna@example.com")
-    monkeypatch.setattr(Crash, "told", told)
+    secrets = (password, repr(password), json.dumps(password), cookie.value, token, "anna@example.com")
+    monkeypatch.setattr(Crash, "message_parts", secrets)
     log = capture_log()
 
     for content in ({"json": {"password": password, "note": [SECRET]}}, {"data": {"new_password": password}}):
-        answer = anna.post("/api/crash", headers={"Authorization": f"Bearer {token}"}, **content)
-        assert answer.status_code == 500
+        response = anna.post("/api/crash", headers={"Authorization": f"Bearer {token}"}, **content)
+        assert response.status_code == 500
 
     assert log.getvalue().count("RuntimeError") >= 2
     for secret in (SECRET, cookie.value, token, "anna@example.com"):
@@ -300,30 +300,30 @@ def test_a_crash_is_logged_without_a_secret_in_whatever_spelling(
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("log_level", ["debug", "info"])
-def test_a_crash_with_half_a_surrogate_pair_in_its_text_is_logged_all_the_same(
+def test_exception_with_unpaired_surrogate_is_logged(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, log_format: str, log_level: str
 ) -> None:
-    # Standard error as Python opens it. What the log can't write, Python's logging would print there, secrets and all.
+    # Standard error as Python opens it. When a handler fails, logging prints the record there, secrets included.
     stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace", write_through=True)
     monkeypatch.setattr(sys, "stderr", stderr)
-    client = with_crash(make_app(LOG_FORMAT=log_format, LOG_LEVEL=log_level)).test_client()
-    monkeypatch.setattr(Crash, "told", ("a file name: \udcff",))
+    client = add_crash_resource(make_app(LOG_FORMAT=log_format, LOG_LEVEL=log_level)).test_client()
+    monkeypatch.setattr(Crash, "message_parts", ("a file name: \udcff",))
 
-    answer = client.post("/api/crash", json={})
+    response = client.post("/api/crash", json={})
 
-    assert answer.status_code == 500
+    assert response.status_code == 500
     stderr.seek(0)
-    written = stderr.read()
-    assert "RuntimeError" in written
-    assert "Logging error" not in written
+    output = stderr.read()
+    assert "RuntimeError" in output
+    assert "Logging error" not in output
 
 
-def test_a_line_stays_one_line_whatever_is_sent(app: Flask) -> None:
+def test_log_injection_is_escaped(app: Flask) -> None:
     log = capture_log()
     client = app.test_client()
 
     client.get("/user/1%0aINFO%20forged", headers={"User-Agent": "a b"})
     client.open("/health/live", method="GET\r\nINFO forged")
 
-    assert all("forged" not in line["route"] for line in parsed(log))
+    assert all("forged" not in line["route"] for line in parse_log(log))
     assert log.getvalue().count("\n") == 2
