@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, valid, with examples that work; and Swagger UI, which shows it, in a real browser."""
+"""The OpenAPI document: complete, valid, with working examples; and Swagger UI in a real browser."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ BODIES = [
 
 @pytest.fixture
 def document(client: FlaskClient) -> Json:
-    """The document, as clients get it."""
+    """The OpenAPI document as served."""
     return client.get("/openapi.json").json
 
 
-def operations_of(document: Json) -> dict[tuple[str, str], Json]:
-    """The operations, by path and verb."""
+def operations_by_route(document: Json) -> dict[tuple[str, str], Json]:
+    """Return the operations by path and verb."""
     return {
         (path, verb.upper()): operation
         for path, operations in document["paths"].items()
@@ -56,7 +56,7 @@ def operations_of(document: Json) -> dict[tuple[str, str], Json]:
     }
 
 
-# --- Whole ---
+# --- Completeness ---
 
 
 class CatList(Resource):
@@ -71,8 +71,8 @@ class CatList(Resource):
         """Replace a cat."""
 
 
-def verbs_of(app: Flask) -> set[tuple[str, str]]:
-    """Every verb of every resource of the application, with its path as the document writes it."""
+def documented_verbs(app: Flask) -> set[tuple[str, str]]:
+    """Return the path, in OpenAPI's notation, and verb of every resource method of the application."""
     return {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), verb)
         for rule in app.url_map.iter_rules()
@@ -81,99 +81,97 @@ def verbs_of(app: Flask) -> set[tuple[str, str]]:
     }
 
 
-def test_every_verb_of_every_route_is_in_it(app: Flask, document: Json) -> None:
-    assert set(operations_of(document)) == verbs_of(app)
+def test_document_contains_every_verb_of_every_route(app: Flask, document: Json) -> None:
+    assert set(operations_by_route(document)) == documented_verbs(app)
 
 
-def test_a_new_route_is_in_it_at_once(app: Flask) -> None:
+def test_new_route_appears_in_document(app: Flask) -> None:
     Api(app).add_resource(CatList, "/api/v1/cats/<id:cat_id>")
 
-    operations = operations_of(app.test_client().get("/openapi.json").json)
+    operations = operations_by_route(app.test_client().get("/openapi.json").json)
 
-    assert set(operations) == verbs_of(app)
+    assert set(operations) == documented_verbs(app)
     assert operations["/api/v1/cats/{cat_id}", "GET"]["summary"] == "Show a cat. It owns itself"
 
 
-def test_a_route_that_is_not_in_it_is_missed(document: Json, make_app: Callable[..., Flask]) -> None:
+def test_undocumented_route_is_detected(document: Json, make_app: Callable[..., Flask]) -> None:
     app = make_app()
     Api(app).add_resource(CatList, "/api/v1/cats/<id:cat_id>")
 
-    assert {verb for _, verb in verbs_of(app) - set(operations_of(document))} == {"GET", "PUT"}
+    assert {verb for _, verb in documented_verbs(app) - set(operations_by_route(document))} == {"GET", "PUT"}
 
 
-def test_each_summary_is_the_first_line_of_the_docstring(document: Json) -> None:
+def test_summary_is_first_line_of_docstring(document: Json) -> None:
     first_lines = {
         f"{verb.lower()}{resource.__name__}": inspect.getdoc(getattr(resource, verb.lower())).splitlines()[0]
         for resource, _, verb in VERBS
     }
 
-    operations = operations_of(document).values()
+    operations = operations_by_route(document).values()
 
     assert {operation["operationId"]: f"{operation['summary']}." for operation in operations} == first_lines
-    assert len(operations) == len(first_lines), "an operationId is taken twice"
+    assert len(operations) == len(first_lines), "duplicate operationId"
 
 
-def test_it_asks_for_a_login_where_nobody_else_may(document: Json) -> None:
-    refused = {f"{verb.lower()}{resource}" for resource, verb, _, nobody, *_ in ACCESS if nobody == 401}
+def test_security_matches_access_matrix(document: Json) -> None:
+    login_required = {f"{verb.lower()}{resource}" for resource, verb, _, anonymous, *_ in ACCESS if anonymous == 401}
 
-    operations = operations_of(document).values()
+    operations = operations_by_route(document).values()
 
-    asking = {operation["operationId"]: operation["security"] for operation in operations if "security" in operation}
-    assert asking == {name: [{"cookie": []}, {"bearer": []}] for name in refused}
-
-
-# --- Valid ---
+    secured = {operation["operationId"]: operation["security"] for operation in operations if "security" in operation}
+    assert secured == {name: [{"cookie": []}, {"bearer": []}] for name in login_required}
 
 
-def test_it_is_valid_openapi(document: Json) -> None:
+# --- Validity ---
+
+
+def test_document_is_valid_openapi(document: Json) -> None:
     assert document["openapi"].startswith("3.1.")
     validate(document)
 
 
-def test_each_example_of_an_answer_has_the_shape_that_it_explains(document: Json) -> None:
-    description = OpenApiChecker(document)
-    media = [
-        media
+def test_response_examples_match_their_schema(document: Json) -> None:
+    checker = OpenApiChecker(document)
+    examples = [
+        content
         for response in document["components"]["responses"].values()
-        for media in response.get("content", {}).values()
-        if "example" in media
+        for content in response.get("content", {}).values()
+        if "example" in content
     ]
 
-    assert media
-    for example in media:
-        description.validator(example["schema"]).validate(example["example"])
+    assert examples
+    for example in examples:
+        checker.validator(example["schema"]).validate(example["example"])
 
 
 @pytest.mark.parametrize(
-    "field", [SingleLineString(1, 3), SingleLineString(0, 3), Username()], ids=["text", "text-or-nothing", "username"]
+    "field", [SingleLineString(1, 3), SingleLineString(0, 3), Username()], ids=["text", "optional-text", "username"]
 )
-def test_each_pattern_takes_what_its_field_takes(field: SingleLineString) -> None:
+def test_field_pattern_matches_field_validation(field: SingleLineString) -> None:
     pattern = Draft202012Validator({"pattern": field.metadata["pattern"]})
-    unseen = [char for char in map(chr, range(0xD800)) if unicodedata.category(char)[0] in "CZ"]
-    texts = [text for char in unseen for text in (char, f"{char}a", f"a{char}", f"a{char}b")]
-    # A tab or line break at an end is the one thing that is trimmed and that a pattern refuses.
-    trimmed = "".join(char for char in unseen if char.isspace() and unicodedata.category(char) != "Zs")
+    controls_and_spaces = [char for char in map(chr, range(0xD800)) if unicodedata.category(char)[0] in "CZ"]
+    texts = [text for char in controls_and_spaces for text in (char, f"{char}a", f"a{char}", f"a{char}b")]
+    # Fields trim tabs and line breaks at the ends; patterns reject them. This is the only difference.
+    trimmed = "".join(char for char in controls_and_spaces if char.isspace() and unicodedata.category(char) != "Zs")
 
-    def is_taken(text: str) -> bool:
+    def is_accepted(text: str) -> bool:
         try:
             field.deserialize(text)
         except ValidationError:
             return False
         return True
 
-    assert [text for text in texts if pattern.is_valid(text.strip(trimmed)) != is_taken(text)] == []
-    assert {is_taken(text) for text in texts} == {True, False}
+    assert [text for text in texts if pattern.is_valid(text.strip(trimmed)) != is_accepted(text)] == []
+    assert {is_accepted(text) for text in texts} == {True, False}
 
 
 @pytest.mark.parametrize(("path", "verb", "kind"), BODIES)
-def test_the_examples_of_each_body_make_a_call_that_succeeds(
-    app: Flask, document: Json, path: str, verb: str, kind: str
-) -> None:
+def test_request_body_examples_succeed(app: Flask, document: Json, path: str, verb: str, kind: str) -> None:
     client = app.test_client()
     if path != "/user/register":
         client = register(app, "Anna")
         add_dog(client)
-    operation = operations_of(document)[path.replace("<id:", "{").replace(">", "}"), verb]
+    operation = operations_by_route(document)[path.replace("<id:", "{").replace(">", "}"), verb]
     schema = operation["requestBody"]["content"][kind]["schema"]
     fields = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
     body = {name: field["examples"][0] for name, field in fields.items() if "examples" in field}
@@ -186,19 +184,19 @@ def test_the_examples_of_each_body_make_a_call_that_succeeds(
     assert body or files
 
 
-# --- Served ---
+# --- Delivery ---
 
 
-def test_it_is_not_sent_again_to_who_has_it(client: FlaskClient) -> None:
+def test_matching_if_none_match_returns_304(client: FlaskClient) -> None:
     first = client.get("/openapi.json")
-    again = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    conditional = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
 
     assert (first.status_code, first.mimetype) == (200, "application/json")
-    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert (conditional.status_code, conditional.data, conditional.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
 @pytest.mark.system
-def test_it_is_the_same_at_each_start(client: FlaskClient, settings: Json) -> None:
+def test_document_is_deterministic(client: FlaskClient, settings: Json) -> None:
     program = f"import api; print(api.create_app({settings!r}).test_client().get('/openapi.json').text)"
     documents = [
         subprocess.run(
@@ -214,7 +212,7 @@ def test_it_is_the_same_at_each_start(client: FlaskClient, settings: Json) -> No
 # --- Swagger UI ---
 
 
-class Docs:
+class SwaggerUi:
     """`/docs` of a server, in a browser."""
 
     def __init__(self, page: Page, url: str) -> None:
@@ -223,43 +221,43 @@ class Docs:
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         page.goto(f"{url}/docs")
 
-    def operation(self, name: str) -> Locator:
-        """An operation, opened to be tried out."""
+    def expand_operation(self, name: str) -> Locator:
+        """Expand an operation, enable "Try it out", and return its element."""
         operation = self.page.locator(f"[id$='-{name}']")
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
         return operation
 
     def execute(self, operation: Locator) -> str:
-        """Send the call; the status of its answer."""
+        """Execute the request and return the response status."""
         operation.get_by_role("button", name="Execute").click()
         return operation.locator(".live-responses-table .response-col_status").last.inner_text().split()[0]
 
 
 @pytest.fixture
-def docs(server: Server, page: Page) -> Docs:
+def docs(server: Server, page: Page) -> SwaggerUi:
     """`/docs` of the real server."""
-    return Docs(page, server.url)
+    return SwaggerUi(page, server.url)
 
 
-def test_docs_show_every_operation_and_call_no_other_host(
-    docs: Docs, server: Server, document: Json, console_errors: list[str]
+def test_swagger_ui_lists_all_operations_from_own_host(
+    docs: SwaggerUi, server: Server, document: Json, console_errors: list[str]
 ) -> None:
-    expect(docs.page.locator(".opblock")).to_have_count(len(operations_of(document)))
+    expect(docs.page.locator(".opblock")).to_have_count(len(operations_by_route(document)))
 
     assert docs.hosts == {urlsplit(server.url).netloc}
-    assert console_errors == [], "Chromium says there what a Content-Security-Policy has stopped"
+    assert console_errors == [], "Chromium reports Content-Security-Policy violations there"
 
 
-def test_try_it_out_logs_in_by_the_cookie(docs: Docs) -> None:
-    assert docs.execute(docs.operation("postUserRegister")) == "201"
-    assert docs.execute(docs.operation("getUserProfile")) == "200"
-    assert docs.execute(docs.operation("postUserLogout")) == "200"
+def test_swagger_ui_authenticates_by_cookie(docs: SwaggerUi) -> None:
+    assert docs.execute(docs.expand_operation("postUserRegister")) == "201"
+    assert docs.execute(docs.expand_operation("getUserProfile")) == "200"
+    assert docs.execute(docs.expand_operation("postUserLogout")) == "200"
 
 
-def test_try_it_out_sends_a_file(docs: Docs) -> None:
-    docs.execute(docs.operation("postUserRegister"))
-    operation = docs.operation("putUserPicture")
+def test_swagger_ui_uploads_a_file(docs: SwaggerUi) -> None:
+    docs.execute(docs.expand_operation("postUserRegister"))
+    operation = docs.expand_operation("putUserPicture")
     operation.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
 
     assert docs.execute(operation) == "200"
