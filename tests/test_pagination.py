@@ -1,4 +1,4 @@
-"""Pages of dogs by cursor: every order, under changes between the pages, at a cost that does not grow."""
+"""Keyset pagination of dogs: sort orders, writes between pages, cursors, and a cost independent of table size."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ from .factories import add_dog, api_error, register
 pytestmark = BOTH_ENGINES
 
 DOGS = "/api/v1/dogs"
-SORTS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_at") for sign in ("", "-")]
+SORT_ORDERS = [f"{sign}{name}" for name in ("id", "name", "breed", "owner", "created_at") for sign in ("", "-")]
 FILTERS = ["name=rex", "owner=REX", "breed=Rex", "user_id=1", "mine=true"]
-# The lists whose pages cost the same however many dogs there are.
-CHEAP = [*(f"sort={sort}" for sort in SORTS), *FILTERS]
-# Few values, so that most rows share theirs with others; some differ in case alone.
+# The queries whose cost per page does not depend on the number of dogs.
+INDEXED_QUERIES = [*(f"sort={sort}" for sort in SORT_ORDERS), *FILTERS]
+# Few values, so that most rows have ties; some differ only in case.
 TEXTS = ["Rex", "REX", "rex", "Äpfel", "äPFEL", "Zoë", "1", "~"]
 
 
-def random_rows(chance: random.Random, count: int, texts: Iterable[str] = TEXTS) -> Iterator[dict[str, Any]]:
-    """Columns of new dogs, made at one of a few moments, some of which have no fraction of a second."""
+def random_rows(rng: random.Random, count: int, texts: Iterable[str] = TEXTS) -> Iterator[dict[str, Any]]:
+    """Yield rows with one of a few timestamps, some of them without fractional seconds."""
     start = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
     choices = list(texts)
     for _ in range(count):
-        words = {field: chance.choice(choices) for field in ("name", "owner", "breed")}
-        made = start + timedelta(microseconds=chance.choice([0, 1, 500_000, 1_000_000]))
-        yield {**with_folded_columns(words), "version": 1, "created_at": made, "user": 1}
+        fields = {field: rng.choice(choices) for field in ("name", "owner", "breed")}
+        created = start + timedelta(microseconds=rng.choice([0, 1, 500_000, 1_000_000]))
+        yield {**with_folded_columns(fields), "version": 1, "created_at": created, "user": 1}
 
 
-def place_of(dog: dict[str, Any], sort: str) -> tuple[Any, int]:
-    """What a dog is sorted by."""
+def sort_key(dog: dict[str, Any], sort: str) -> tuple[Any, int]:
+    """Return the key that a dog is sorted by."""
     value = dog[sort.lstrip("-")]
     return (value if sort.endswith(("id", "created_at")) else casefold_nfc(value)), dog["id"]
 
 
-def get(client: FlaskClient, query: str = "", **more: Any) -> TestResponse:
-    """A page of dogs."""
-    response = client.get(DOGS, query_string={**dict(parse_qsl(query)), **more})
+def get_page(client: FlaskClient, query: str = "", **params: Any) -> TestResponse:
+    """Return a page of dogs."""
+    response = client.get(DOGS, query_string={**dict(parse_qsl(query)), **params})
     assert response.status_code == 200, response.json
     return response
 
 
-def is_taken(client: FlaskClient, query: str, cursor: str) -> bool:
-    """Whether a list takes a cursor, or refuses it by name."""
+def is_cursor_accepted(client: FlaskClient, query: str, cursor: str) -> bool:
+    """Return whether a list accepts a cursor. Otherwise it must return 422 for `cursor`."""
     response = client.get(DOGS, query_string={**dict(parse_qsl(query)), "cursor": cursor})
     if response.status_code == 200:
         return True
@@ -68,26 +68,28 @@ def is_taken(client: FlaskClient, query: str, cursor: str) -> bool:
     return False
 
 
-def pages(client: FlaskClient, query: str, limit: Callable[[], int], most: int = 150) -> Iterator[TestResponse]:
-    """All pages, each with a limit of its own. Fails where they would never end."""
+def iter_pages(
+    client: FlaskClient, query: str, limit: Callable[[], int], max_pages: int = 150
+) -> Iterator[TestResponse]:
+    """Yield all pages; `limit` returns the limit of each. Fail after `max_pages` pages."""
     cursor: dict[str, str] = {}
-    for _ in range(most):
-        page = get(client, query, limit=limit(), **cursor)
+    for _ in range(max_pages):
+        page = get_page(client, query, limit=limit(), **cursor)
         yield page
         if page.json["page"]["next"] is None:
             return
         cursor = {"cursor": page.json["page"]["next"]}
-    pytest.fail(f"no end after {most} pages")
+    pytest.fail(f"more than {max_pages} pages")
 
 
-def walk(client: FlaskClient, query: str, limit: int) -> list[dict[str, Any]]:
-    """The dogs of all pages."""
-    return list(chain.from_iterable(page.json["data"] for page in pages(client, query, lambda: limit)))
+def fetch_all(client: FlaskClient, query: str, limit: int) -> list[dict[str, Any]]:
+    """Return the dogs of all pages."""
+    return list(chain.from_iterable(page.json["data"] for page in iter_pages(client, query, lambda: limit)))
 
 
 @pytest.fixture
-def crowd(app: Flask, anna: FlaskClient) -> FlaskClient:
-    """Anna, with 60 dogs that share their texts and moments."""
+def anna_with_dogs(app: Flask, anna: FlaskClient) -> FlaskClient:
+    """Anna's client, with 60 dogs that share texts and timestamps."""
     Dog.insert_many(random_rows(random.Random(1), 60)).execute()
     return anna
 
@@ -95,55 +97,55 @@ def crowd(app: Flask, anna: FlaskClient) -> FlaskClient:
 # --- Order ---
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_pages_show_every_dog_once_in_order(crowd: FlaskClient, sort: str) -> None:
-    everything = get(crowd, limit=100).json["data"]
+@pytest.mark.parametrize("sort", SORT_ORDERS)
+def test_pages_contain_every_dog_once_in_order(anna_with_dogs: FlaskClient, sort: str) -> None:
+    all_dogs = get_page(anna_with_dogs, limit=100).json["data"]
 
-    walked = walk(crowd, f"sort={sort}", 7)
+    paged = fetch_all(anna_with_dogs, f"sort={sort}", 7)
 
-    assert walked == sorted(everything, key=lambda dog: place_of(dog, sort), reverse=sort.startswith("-"))
+    assert paged == sorted(all_dogs, key=lambda dog: sort_key(dog, sort), reverse=sort.startswith("-"))
 
 
-def test_the_default_order_is_by_id(crowd: FlaskClient) -> None:
-    ids = [dog["id"] for dog in walk(crowd, "", 25)]
+def test_default_sort_is_by_id(anna_with_dogs: FlaskClient) -> None:
+    ids = [dog["id"] for dog in fetch_all(anna_with_dogs, "", 25)]
 
     assert ids == sorted(ids)
     assert len(ids) == 60
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("sort", SORTS)
-def test_sees_no_row_twice_and_misses_none_that_stood_throughout(crowd: FlaskClient, sort: str, seed: int) -> None:
-    chance = random.Random(f"{sort} {seed}")
-    standing = {dog.id for dog in Dog.select(Dog.id)}
-    seen: list[dict[str, Any]] = []
+@pytest.mark.parametrize("sort", SORT_ORDERS)
+def test_pagination_is_stable_under_writes(anna_with_dogs: FlaskClient, sort: str, seed: int) -> None:
+    rng = random.Random(f"{sort} {seed}")
+    permanent = {dog.id for dog in Dog.select(Dog.id)}
+    rows: list[dict[str, Any]] = []
 
-    for number, page in enumerate(pages(crowd, f"sort={sort}", lambda: chance.randint(1, 8))):
-        seen += page.json["data"]
-        if number < 15:  # then they stop, so that the walk can come to its end
-            doomed = set(chance.sample(sorted(standing), 2))
-            if chance.random() < 0.5:
-                doomed.add(seen[-1]["id"])  # the very row that the cursor points at
-            standing -= doomed
+    for number, page in enumerate(iter_pages(anna_with_dogs, f"sort={sort}", lambda: rng.randint(1, 8))):
+        rows += page.json["data"]
+        if number < 15:  # then writes stop, so that the pages come to an end
+            deleted = set(rng.sample(sorted(permanent), 2))
+            if rng.random() < 0.5:
+                deleted.add(rows[-1]["id"])  # the row that the cursor points at
+            permanent -= deleted
             with database.atomic():
-                Dog.delete().where(Dog.id.in_(doomed)).execute()
-                Dog.insert_many(random_rows(chance, chance.randint(1, 4))).execute()
+                Dog.delete().where(Dog.id.in_(deleted)).execute()
+                Dog.insert_many(random_rows(rng, rng.randint(1, 4))).execute()
 
-    ids = [dog["id"] for dog in seen]
-    places = [place_of(dog, sort) for dog in seen]
+    ids = [dog["id"] for dog in rows]
+    keys = [sort_key(dog, sort) for dog in rows]
     assert len(ids) == len(set(ids))
-    assert standing <= set(ids)
-    assert places == sorted(places, reverse=sort.startswith("-"))
+    assert permanent <= set(ids)
+    assert keys == sorted(keys, reverse=sort.startswith("-"))
 
 
 @pytest.mark.parametrize(
     "query", [*FILTERS, "q=e", "name=rex&sort=-owner", "q=E&sort=created_at", "mine=true&sort=name"]
 )
-def test_pages_of_a_filtered_list_show_every_match_once(crowd: FlaskClient, query: str) -> None:
-    matches = get(crowd, query, limit=100).json["data"]
+def test_filtered_pages_contain_every_match_once(anna_with_dogs: FlaskClient, query: str) -> None:
+    matches = get_page(anna_with_dogs, query, limit=100).json["data"]
 
     assert len(matches) > 10
-    assert walk(crowd, query, 4) == matches
+    assert fetch_all(anna_with_dogs, query, 4) == matches
 
 
 # --- `page` and `Link` ---
@@ -151,7 +153,7 @@ def test_pages_of_a_filtered_list_show_every_match_once(crowd: FlaskClient, quer
 
 @pytest.mark.parametrize("path", [DOGS, f"{DOGS}/"])
 @pytest.mark.parametrize("public_url", ["", "https://api.example.com"])
-def test_page_and_link_name_the_same_next_page(make_app: Callable[..., Flask], path: str, public_url: str) -> None:
+def test_link_header_and_page_have_same_cursor(make_app: Callable[..., Flask], path: str, public_url: str) -> None:
     anna = register(make_app(PUBLIC_URL=public_url, PORT=8123), "Anna")
     dogs = [add_dog(anna, name='a&b=c #%+"><é') for _ in range(5)]
     query = {"limit": 2, "sort": "-name", "name": dogs[0]["name"]}
@@ -160,34 +162,34 @@ def test_page_and_link_name_the_same_next_page(make_app: Callable[..., Flask], p
 
     (link,) = re.findall(r'^<([!#-;=?-~]+)>; rel="next"$', first.headers["Link"])
     parts = urlsplit(link)
-    sent = {name: str(value) for name, value in query.items()}
+    expected = {name: str(value) for name, value in query.items()}
     assert f"{parts.scheme}://{parts.netloc}" == (public_url or "http://localhost:8123")
-    assert dict(parse_qsl(parts.query)) == {**sent, "cursor": first.json["page"]["next"]}
+    assert dict(parse_qsl(parts.query)) == {**expected, "cursor": first.json["page"]["next"]}
     second = anna.get(f"{parts.path}?{parts.query}")
     assert first.json["data"] + second.json["data"] == [dogs[4], dogs[3], dogs[2], dogs[1]]
     assert second.json["page"]["limit"] == 2
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 1), (3, 4), (4, 4), (4, 100)])
-def test_the_last_page_has_no_next(anna: FlaskClient, count: int, limit: int) -> None:
+def test_last_page_has_no_next(anna: FlaskClient, count: int, limit: int) -> None:
     for _ in range(count):
         add_dog(anna)
 
-    response = get(anna, limit=limit)
+    response = get_page(anna, limit=limit)
 
     assert len(response.json["data"]) == count
     assert response.json["page"] == {"limit": limit, "next": None}
     assert "Link" not in response.headers
 
 
-def test_a_next_page_is_promised_only_where_there_is_one(crowd: FlaskClient) -> None:
-    sizes = [len(page.json["data"]) for page in pages(crowd, "", lambda: 20)]
+def test_full_last_page_has_no_next(anna_with_dogs: FlaskClient) -> None:
+    sizes = [len(page.json["data"]) for page in iter_pages(anna_with_dogs, "", lambda: 20)]
 
     assert sizes == [20, 20, 20]
 
 
-def test_a_list_is_an_array_beside_its_page(crowd: FlaskClient) -> None:
-    body = get(crowd, limit=3).json
+def test_list_envelope_shape(anna_with_dogs: FlaskClient) -> None:
+    body = get_page(anna_with_dogs, limit=3).json
 
     assert set(body) == {"data", "page", "status"}
     assert body["status"] == {"code": 200, "message": "Success"}
@@ -195,18 +197,20 @@ def test_a_list_is_an_array_beside_its_page(crowd: FlaskClient) -> None:
     assert [set(dog) for dog in body["data"]] == [{"id", "name", "owner", "breed", "created_at", "user_id"}] * 3
 
 
-def test_a_head_has_the_link_of_its_get(crowd: FlaskClient) -> None:
-    assert crowd.head(f"{DOGS}?limit=1").headers["Link"] == crowd.get(f"{DOGS}?limit=1").headers["Link"]
+def test_head_has_same_link_as_get(anna_with_dogs: FlaskClient) -> None:
+    assert (
+        anna_with_dogs.head(f"{DOGS}?limit=1").headers["Link"] == anna_with_dogs.get(f"{DOGS}?limit=1").headers["Link"]
+    )
 
 
 # --- Limit and sort ---
 
 
-def test_a_page_has_50_dogs_unless_asked_for_1_to_100(crowd: FlaskClient) -> None:
+def test_limit_defaults_to_50_and_accepts_1_to_100(anna_with_dogs: FlaskClient) -> None:
     Dog.insert_many(random_rows(random.Random(2), 50)).execute()
 
     for limit, query in [(50, ""), (1, "limit=1"), (100, "limit=100"), (7, "limit=7")]:
-        page = get(crowd, query).json
+        page = get_page(anna_with_dogs, query).json
         assert (len(page["data"]), page["page"]["limit"]) == (limit, limit)
 
 
@@ -218,7 +222,7 @@ def test_a_page_has_50_dogs_unless_asked_for_1_to_100(crowd: FlaskClient) -> Non
     ],
     ids=lambda text: ascii(text)[:20],
 )
-def test_returns_422_naming_a_limit_or_sort_out_of_bounds(client: FlaskClient, name: str, value: str) -> None:
+def test_invalid_limit_or_sort_returns_422(client: FlaskClient, name: str, value: str) -> None:
     response = client.get(DOGS, query_string={name: value})
 
     assert api_error(response) == (422, "validation")
@@ -228,31 +232,31 @@ def test_returns_422_naming_a_limit_or_sort_out_of_bounds(client: FlaskClient, n
 # --- Cursors ---
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_cursor_goes_with_any_limit(crowd: FlaskClient, sort: str) -> None:
-    everything = get(crowd, f"sort={sort}", limit=100).json["data"]
-    cursor = get(crowd, f"sort={sort}", limit=2).json["page"]["next"]
+@pytest.mark.parametrize("sort", SORT_ORDERS)
+def test_cursor_works_with_any_limit(anna_with_dogs: FlaskClient, sort: str) -> None:
+    all_dogs = get_page(anna_with_dogs, f"sort={sort}", limit=100).json["data"]
+    cursor = get_page(anna_with_dogs, f"sort={sort}", limit=2).json["page"]["next"]
 
     for limit in (1, 3, 100):
-        page = get(crowd, f"sort={sort}", limit=limit, cursor=cursor)
-        assert page.json["data"] == everything[2 : 2 + limit]
+        page = get_page(anna_with_dogs, f"sort={sort}", limit=limit, cursor=cursor)
+        assert page.json["data"] == all_dogs[2 : 2 + limit]
 
 
-def test_a_cursor_is_as_good_for_another_client_and_with_the_default_sort_named(
-    crowd: FlaskClient, client: FlaskClient
-) -> None:
-    cursor = get(crowd, limit=2).json["page"]["next"]
+def test_cursor_works_for_other_client_and_explicit_sort(anna_with_dogs: FlaskClient, client: FlaskClient) -> None:
+    cursor = get_page(anna_with_dogs, limit=2).json["page"]["next"]
 
-    assert get(client, "sort=id", cursor=cursor).json["data"] == get(crowd, limit=52).json["data"][2:]
+    assert (
+        get_page(client, "sort=id", cursor=cursor).json["data"] == get_page(anna_with_dogs, limit=52).json["data"][2:]
+    )
 
 
-FORGERIES: dict[str, Callable[[str], str]] = {
+FORGED_CURSORS: dict[str, Callable[[str], str]] = {
     "empty": lambda cursor: "",
     "word": lambda cursor: "2",
     "no-signature": lambda cursor: cursor.rpartition(".")[0],
-    "signature-alone": lambda cursor: cursor.rpartition(".")[2],
-    "cut-at-the-end": lambda cursor: cursor[:-2],
-    "cut-at-the-start": lambda cursor: cursor[2:],
+    "only-signature": lambda cursor: cursor.rpartition(".")[2],
+    "truncated-end": lambda cursor: cursor[:-2],
+    "truncated-start": lambda cursor: cursor[2:],
     "twice": lambda cursor: cursor * 2,
     "other-payload": lambda cursor: "WzEsMV0." + cursor.rpartition(".")[2],
     "other-signature": lambda cursor: cursor.rpartition(".")[0] + "." + "A" * 27,
@@ -263,58 +267,70 @@ FORGERIES: dict[str, Callable[[str], str]] = {
     "not-utf-8": lambda cursor: "\ufffd.\ufffd",
     "dots": lambda cursor: "..." + cursor,
     "long": lambda cursor: "A" * 10_000,
-    "packed": lambda cursor: ".eJwDAAAAAAE." + cursor.rpartition(".")[2],
+    "compressed": lambda cursor: ".eJwDAAAAAAE." + cursor.rpartition(".")[2],
 }
 
 
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
-def test_returns_422_for_a_forged_or_truncated_cursor(crowd: FlaskClient, forge: Callable[[str], str]) -> None:
-    cursor = get(crowd, limit=2).json["page"]["next"]
+@pytest.mark.parametrize("forge", FORGED_CURSORS.values(), ids=FORGED_CURSORS)
+def test_forged_or_truncated_cursor_returns_422(anna_with_dogs: FlaskClient, forge: Callable[[str], str]) -> None:
+    cursor = get_page(anna_with_dogs, limit=2).json["page"]["next"]
 
-    assert is_taken(crowd, "", cursor)
-    assert not is_taken(crowd, "", forge(cursor))
-
-
-def test_returns_422_for_a_cursor_of_another_list(crowd: FlaskClient) -> None:
-    queries = ["", *(f"sort={sort}" for sort in SORTS if sort != "id"), *FILTERS, "q=rex", "q=re", "name=rex&q=rex"]
-    cursors = {query: get(crowd, query, limit=2).json["page"]["next"] for query in queries}
-
-    taken = {(made, used) for made in queries for used in queries if is_taken(crowd, used, cursors[made])}
-
-    assert taken == {(query, query) for query in queries}
+    assert is_cursor_accepted(anna_with_dogs, "", cursor)
+    assert not is_cursor_accepted(anna_with_dogs, "", forge(cursor))
 
 
-def test_returns_422_for_a_cursor_that_another_secret_signed(make_app: Callable[..., Flask]) -> None:
-    there = register(make_app(SECRET_KEY="another key for the tests, no secret"), "Anna")
+def test_cursor_of_other_query_returns_422(anna_with_dogs: FlaskClient) -> None:
+    queries = [
+        "",
+        *(f"sort={sort}" for sort in SORT_ORDERS if sort != "id"),
+        *FILTERS,
+        "q=rex",
+        "q=re",
+        "name=rex&q=rex",
+    ]
+    cursors = {query: get_page(anna_with_dogs, query, limit=2).json["page"]["next"] for query in queries}
+
+    accepted = {
+        (origin, query)
+        for origin in queries
+        for query in queries
+        if is_cursor_accepted(anna_with_dogs, query, cursors[origin])
+    }
+
+    assert accepted == {(query, query) for query in queries}
+
+
+def test_cursor_signed_by_other_secret_returns_422(make_app: Callable[..., Flask]) -> None:
+    other = register(make_app(SECRET_KEY="another key for the tests, no secret"), "Anna")
     for _ in range(3):
-        add_dog(there)
-    cursor = get(there, limit=2).json["page"]["next"]
+        add_dog(other)
+    cursor = get_page(other, limit=2).json["page"]["next"]
 
-    assert not is_taken(make_app().test_client(), "", cursor)
+    assert not is_cursor_accepted(make_app().test_client(), "", cursor)
 
 
 # --- Cost ---
 
 
-def statements_on_dogs(app: Flask, client: FlaskClient, query: str, **more: Any) -> list[tuple[str, Any]]:
-    """The statements on the table that a page is made with, and their values."""
-    seen: list[tuple[str, Any]] = []
+def capture_dog_queries(app: Flask, client: FlaskClient, query: str, **params: Any) -> list[tuple[str, Any]]:
+    """Request a page; return the statements on the table of dogs and their parameters."""
+    statements: list[tuple[str, Any]] = []
     hooks = app.extensions["database"].query_hooks
-    hooks.append(lambda event: seen.append((event.sql, event.params)))
-    get(client, query, **more)
+    hooks.append(lambda event: statements.append((event.sql, event.params)))
+    get_page(client, query, **params)
     hooks.pop()
-    return [(statement, values) for statement, values in seen if '"dogs"' in statement]
+    return [(statement, values) for statement, values in statements if '"dogs"' in statement]
 
 
-def cost_of(app: Flask, client: FlaskClient, query: str, **more: Any) -> int:
-    """What a page costs, without a clock: tens of steps of SQLite's machine, or rows that PostgreSQL looks at."""
+def measure_cost(app: Flask, client: FlaskClient, query: str, **params: Any) -> int:
+    """Return the cost of a page without a clock: tens of SQLite VM steps, or rows read by PostgreSQL."""
     if isinstance(database.obj, peewee.SqliteDatabase):
-        return steps_of(app, client, query, **more)
-    return sum(rows_of(*statement) for statement in statements_on_dogs(app, client, query, **more))
+        return count_vm_steps(app, client, query, **params)
+    return sum(count_rows(*statement) for statement in capture_dog_queries(app, client, query, **params))
 
 
-def rows_of(statement: str, values: Any) -> int:
-    """How many rows PostgreSQL looks at for a statement, where it gets them from."""
+def count_rows(statement: str, values: Any) -> int:
+    """Return the number of rows that the leaf nodes of PostgreSQL's plan read."""
     ((explained,),) = database.execute_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
     steps = [explained[0]["Plan"]]
     for step in steps:
@@ -323,8 +339,8 @@ def rows_of(statement: str, values: Any) -> int:
     return sum(step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0) for step in sources)
 
 
-def steps_of(app: Flask, client: FlaskClient, query: str, **more: Any) -> int:
-    """How many times ten steps SQLite's machine takes for a page."""
+def count_vm_steps(app: Flask, client: FlaskClient, query: str, **params: Any) -> int:
+    """Return the number of SQLite VM steps for a page, in tens."""
     steps = 0
 
     def count() -> int:
@@ -335,14 +351,14 @@ def steps_of(app: Flask, client: FlaskClient, query: str, **more: Any) -> int:
     connection = app.extensions["database"].connection()
     connection.set_progress_handler(count, 10)
     try:
-        get(client, query, **more)
+        get_page(client, query, **params)
     finally:
         connection.set_progress_handler(None, 0)
     return steps
 
 
 def grow(to: int) -> None:
-    """Fill the table up to so many rows, a third of which share each text."""
+    """Fill the table up to this many rows, with a third of them sharing each text."""
     rows = list(random_rows(random.Random(to), to - Dog.select().count(), ["Ajax", "Rex", "Zorro"]))
     with database.atomic():
         for batch in chunked(rows, 500):
@@ -350,51 +366,53 @@ def grow(to: int) -> None:
     database.execute_sql("ANALYZE")
 
 
-def plan_of(statement: str, values: Any) -> list[str]:
-    """How SQLite goes about a statement, step by step."""
+def explain(statement: str, values: Any) -> list[str]:
+    """Return SQLite's query plan, step by step."""
     return [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
 
 
-@SQLITE_ONLY  # PostgreSQL plans by what is in the table
+@SQLITE_ONLY  # PostgreSQL's plans depend on the data
 def test_no_page_scans_or_sorts_the_table(app: Flask, anna: FlaskClient) -> None:
     grow(3000)
-    dear: dict[str, list[str]] = {}
+    violations: dict[str, list[str]] = {}
 
-    for query in CHEAP:
-        cursor = get(anna, query).json["page"]["next"]
-        first = statements_on_dogs(app, anna, query)
-        later = statements_on_dogs(app, anna, query, cursor=cursor)
+    for query in INDEXED_QUERIES:
+        cursor = get_page(anna, query).json["page"]["next"]
+        first = capture_dog_queries(app, anna, query)
+        later = capture_dog_queries(app, anna, query, cursor=cursor)
         assert first
         assert later
         for statement in first + later:
-            plan = plan_of(*statement)
+            plan = explain(*statement)
             scans = [step for step in plan if step.startswith("SCAN")]
-            # The first page of all dogs walks an index, or the table by its ids, until the page is full.
+            # The first page of all dogs scans an index, or the table by id, until the page is full.
             in_order = query.endswith("id") or all("USING INDEX" in step for step in scans)
-            may_walk = query.startswith("sort=") and statement in first and in_order
-            if any("TEMP B-TREE" in step for step in plan) or (scans and not may_walk):
-                dear[query] = plan
+            may_scan = query.startswith("sort=") and statement in first and in_order
+            if any("TEMP B-TREE" in step for step in plan) or (scans and not may_scan):
+                violations[query] = plan
 
-    assert dear == {}
+    assert violations == {}
 
 
-def test_the_cost_of_a_page_does_not_grow_with_the_table(app: Flask, anna: FlaskClient) -> None:
-    def dearest(query: str) -> int:
-        # The worst place is deep among many equal values, so the list is looked at from one end to the other.
-        cursors = [page.json["page"]["next"] for page in pages(anna, query, lambda: 100)]
-        places = [{}, *({"cursor": cursor} for cursor in cursors if cursor)]
-        return max(cost_of(app, anna, query, limit=20, **place) for place in places)
+def test_page_cost_is_independent_of_table_size(app: Flask, anna: FlaskClient) -> None:
+    def max_cost(query: str) -> int:
+        # The worst case is deep among many ties, so every page is measured.
+        cursors = [page.json["page"]["next"] for page in iter_pages(anna, query, lambda: 100)]
+        pages = [{}, *({"cursor": cursor} for cursor in cursors if cursor)]
+        return max(measure_cost(app, anna, query, limit=20, **params) for params in pages)
 
     grow(700)
-    before = {query: dearest(query) for query in CHEAP}
+    before = {query: max_cost(query) for query in INDEXED_QUERIES}
     grow(2800)
-    after = {query: dearest(query) for query in CHEAP}
+    after = {query: max_cost(query) for query in INDEXED_QUERIES}
 
-    assert {query: (before[query], after[query]) for query in CHEAP if after[query] > 1.2 * before[query]} == {}
+    assert {
+        query: (before[query], after[query]) for query in INDEXED_QUERIES if after[query] > 1.2 * before[query]
+    } == {}
 
 
 @pytest.mark.parametrize("query", ["name=ajax", "name=ajax&sort=-id", "user_id=2&sort=-id", "mine=true&sort=-id"])
-def test_a_page_costs_as_much_where_all_that_fit_are_at_one_end(
+def test_page_cost_is_independent_of_match_position(
     app: Flask, anna: FlaskClient, bob: FlaskClient, query: str
 ) -> None:
     def insert(count: int, user: int, names: list[str]) -> None:
@@ -402,13 +420,13 @@ def test_a_page_costs_as_much_where_all_that_fit_are_at_one_end(
         Dog.insert_many([{**row, "user": user} for row in rows]).execute()
         database.execute_sql("ANALYZE")
 
-    def dearest() -> int:
-        cursors = [page.json["page"]["next"] for page in pages(bob, query, lambda: 100)]
-        places = [{}, *({"cursor": cursor} for cursor in cursors if cursor)]
-        return max(cost_of(app, bob, query, limit=20, **place) for place in places)
+    def max_cost() -> int:
+        cursors = [page.json["page"]["next"] for page in iter_pages(bob, query, lambda: 100)]
+        pages = [{}, *({"cursor": cursor} for cursor in cursors if cursor)]
+        return max(measure_cost(app, bob, query, limit=20, **params) for params in pages)
 
     insert(910, 2, ["Ajax"])
-    before = dearest()
+    before = max_cost()
     insert(2000, 1, ["Rex", "Zorro"])
 
-    assert dearest() <= before * 1.2
+    assert max_cost() <= before * 1.2
