@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from tests.browser import launched
+from tests.browser import chromium
 from tests.live_server import ROOT, Server
 
 ROUNDS = 5
@@ -40,7 +40,7 @@ def main() -> None:
     if not (ROOT / "client" / "dist").exists():
         print("left out: the client is not built. Install Node.js, and then: make run")
         return
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server") as server, launched() as browser:
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server") as server, chromium() as browser:
         visits = [visit(browser, f"http://localhost:{server.port}/") for _ in range(ROUNDS)]
     first, largest, script = (statistics.median(visit[name] for visit in visits) for name in visits[0])
     print(f"median of {ROUNDS}: first paint {first / 1000:.2f} s, largest paint {largest / 1000:.2f} s")
