@@ -1,4 +1,4 @@
-"""Places for heavy work: so many at once, so many in the queue, and the reads go on."""
+"""Concurrency limits of CPU-bound work: permits, the bounded queue, 503 beyond it, and reads unaffected by it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from queue import SimpleQueue
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from api.http.concurrency import WORKER_THREADS, ConcurrencyLimiter, limiters
 from api.http.errors import Unavailable
@@ -27,75 +28,75 @@ MakeApp = Callable[..., Flask]
 LOGIN = {"username": "Anna", "password": PASSWORD}
 
 
-@pytest.mark.parametrize(("places", "queue"), [(1, 0), (1, 3), (2, 0), (3, 5)])
-def test_so_many_are_in_so_many_wait_and_the_others_are_refused(places: int, queue: int) -> None:
-    slots = ConcurrencyLimiter(places, queue)
-    entered: SimpleQueue[str] = SimpleQueue()
-    leave = threading.Event()
-    inside: list[int] = []
-    most: list[int] = []
+@pytest.mark.parametrize(("permits", "queue"), [(1, 0), (1, 3), (2, 0), (3, 5)])
+def test_limiter_admits_queues_then_rejects(permits: int, queue: int) -> None:
+    limiter = ConcurrencyLimiter(permits, queue)
+    events: SimpleQueue[str] = SimpleQueue()
+    finish = threading.Event()
+    running: list[int] = []
+    running_counts: list[int] = []
 
-    def visit() -> str:
+    def work() -> str:
         try:
-            with slots.acquire():
-                inside.append(1)
-                most.append(len(inside))
-                entered.put("in")
-                leave.wait()
-                inside.pop()
-                return "served"
+            with limiter.acquire():
+                running.append(1)
+                running_counts.append(len(running))
+                events.put("started")
+                finish.wait()
+                running.pop()
+                return "done"
         except Unavailable:
-            entered.put("refused")
-            return "refused"
+            events.put("rejected")
+            return "rejected"
 
-    others = 4
-    with ThreadPoolExecutor(places + queue + others) as pool, ExitStack() as stack:
-        stack.callback(leave.set)
-        visits = [pool.submit(visit) for _ in range(places + queue + others)]
-        # Nobody leaves before all places are taken and all who find no room have been refused.
-        seen = Counter(entered.get(timeout=10) for _ in range(places + others))
-        leave.set()
-        ended = Counter(visit.result() for visit in visits)
+    excess = 4
+    with ThreadPoolExecutor(permits + queue + excess) as pool, ExitStack() as stack:
+        stack.callback(finish.set)
+        tasks = [pool.submit(work) for _ in range(permits + queue + excess)]
+        # Nothing finishes before all permits are taken and all excess tasks have been rejected.
+        first_events = Counter(events.get(timeout=10) for _ in range(permits + excess))
+        finish.set()
+        results = Counter(task.result() for task in tasks)
 
-    assert seen == {"in": places, "refused": others}
-    assert ended == {"served": places + queue, "refused": others}
-    assert max(most) == places
+    assert first_events == {"started": permits, "rejected": excess}
+    assert results == {"done": permits + queue, "rejected": excess}
+    assert max(running_counts) == permits
 
 
-def test_a_place_is_free_again_when_its_work_ends_or_fails() -> None:
-    slots = ConcurrencyLimiter(1, queue=0)
+def test_limiter_releases_on_success_and_error() -> None:
+    limiter = ConcurrencyLimiter(1, queue=0)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.acquire():
+        with pytest.raises(ZeroDivisionError), limiter.acquire():
             _ = 1 / 0
-    with slots.acquire():
+    with limiter.acquire():
         pass
 
-    assert slots.running.acquire(blocking=False)
-    with saturate(slots) as held:
-        assert held == 1
+    assert limiter.running.acquire(blocking=False)
+    with saturate(limiter) as available:
+        assert available == 1
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers", "places"), [(1, 1, 1), (2, 1, 2), (8, 2, 4), (8, 8, 1), (2, 8, 1), (64, 1, None)]
+    ("cores", "workers", "permits"), [(1, 1, 1), (2, 1, 2), (8, 2, 4), (8, 8, 1), (2, 8, 1), (64, 1, None)]
 )
-def test_the_cores_are_shared_among_the_worker_processes_and_threads_are_left_for_everything_else(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, places: int | None
+def test_limiter_capacity_scales_with_workers(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, permits: int | None
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    slots = limiters.get(make_app(WEB_CONCURRENCY=workers)).cpu
+    limiter = limiters.get(make_app(WEB_CONCURRENCY=workers)).cpu
 
-    taken = 0
-    while slots.running.acquire(blocking=False):
-        taken += 1
+    acquired = 0
+    while limiter.running.acquire(blocking=False):
+        acquired += 1
 
-    assert places is None or taken == places
-    with saturate(slots) as room:
-        assert taken < room < WORKER_THREADS
+    assert permits is None or acquired == permits
+    with saturate(limiter) as capacity:
+        assert acquired < capacity < WORKER_THREADS
 
 
-HEAVY: dict[str, Callable[[FlaskClient], object]] = {
+CPU_BOUND_REQUESTS: dict[str, Callable[[FlaskClient], TestResponse]] = {
     "login": lambda client: client.post("/user/login", json=LOGIN),
-    "login of nobody": lambda client: client.post("/user/login", json={**LOGIN, "username": "Nobody"}),
+    "login of unknown user": lambda client: client.post("/user/login", json={**LOGIN, "username": "Unknown"}),
     "registration": lambda client: client.post(
         "/user/register", json={"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
     ),
@@ -108,74 +109,72 @@ HEAVY: dict[str, Callable[[FlaskClient], object]] = {
 }
 
 
-@pytest.mark.parametrize("work", HEAVY)
-def test_heavy_work_beyond_the_queue_is_503_with_a_time_to_try_again_and_done_later(
-    app: Flask, anna: FlaskClient, work: str
-) -> None:
+@pytest.mark.parametrize("name", CPU_BOUND_REQUESTS)
+def test_full_queue_returns_503_with_retry_after(app: Flask, anna: FlaskClient, name: str) -> None:
     with saturate(limiters.get(app).cpu):
-        refused = HEAVY[work](anna)
+        rejected = CPU_BOUND_REQUESTS[name](anna)
         profile = anna.get("/user/profile")
-    done = HEAVY[work](anna)
+    retried = CPU_BOUND_REQUESTS[name](anna)
 
-    assert api_error(refused) == (503, "unavailable")
-    assert int(refused.headers["Retry-After"]) > 0
+    assert api_error(rejected) == (503, "unavailable")
+    assert int(rejected.headers["Retry-After"]) > 0
     assert profile.status_code == 200
-    assert done.status_code == (401 if work == "login of nobody" else 201 if work == "registration" else 200)
+    assert retried.status_code == (401 if name == "login of unknown user" else 201 if name == "registration" else 200)
 
 
-def test_what_is_refused_for_want_of_a_place_counts_as_no_wrong_password_and_leaves_nothing(
+def test_rejected_login_is_not_counted_as_failure(
     app: Flask, anna: FlaskClient, uploads: Callable[[], set[str]]
 ) -> None:
     files = uploads()
 
     with saturate(limiters.get(app).cpu):
         for _ in range(12):
-            assert HEAVY["login"](anna).status_code == 503
-        assert HEAVY["registration"](anna).status_code == 503
+            assert CPU_BOUND_REQUESTS["login"](anna).status_code == 503
+        assert CPU_BOUND_REQUESTS["registration"](anna).status_code == 503
 
     assert uploads() == files
     assert anna.get("/user/2").status_code == 404
-    assert HEAVY["login"](app.test_client()).status_code == 200
+    assert CPU_BOUND_REQUESTS["login"](app.test_client()).status_code == 200
 
 
-def test_reads_and_light_writes_are_answered_while_all_places_are_held(app: Flask, anna: FlaskClient) -> None:
+def test_saturated_limiter_does_not_block_light_requests(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     image = anna.get("/user/profile").json["data"]["image"]
     limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(1, queue=1)))
-    ended: SimpleQueue[int] = SimpleQueue()
-    held = ExitStack()
-    held.enter_context(limiters.get(app).cpu.acquire())
+    login_statuses: SimpleQueue[int] = SimpleQueue()
+    permit = ExitStack()
+    permit.enter_context(limiters.get(app).cpu.acquire())
 
     def log_in() -> int:
         status = app.test_client().post("/user/login", json=LOGIN).status_code
-        ended.put(status)
+        login_statuses.put(status)
         return status
 
-    def read() -> list[int]:
-        with held:
-            # One login waits and the other found no room, so the queue is full as well.
-            assert ended.get(timeout=10) == 503
+    def send_light_requests() -> list[int]:
+        with permit:
+            # One login waits and the other was rejected, so the queue is full as well.
+            assert login_statuses.get(timeout=10) == 503
             paths = ("/user/profile", "/user/1", "/api/v1/dogs", f"/api/v1/dogs/{dog['id']}", f"/profile_pics/{image}")
             statuses = [anna.get(path).status_code for path in (*paths, "/health/live")]
             statuses.append(anna.patch(f"/api/v1/dogs/{dog['id']}", json={"name": "Max"}).status_code)
             statuses.append(anna.post("/user/logout").status_code)
             return statuses
 
-    *logins, statuses = run_concurrently(app, log_in, log_in, read)
+    *logins, statuses = run_concurrently(app, log_in, log_in, send_light_requests)
 
     assert statuses == [200] * 8
     assert Counter(logins) == {200: 1, 503: 1}
 
 
 @BOTH_ENGINES
-def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> None:
+def test_concurrent_registrations_return_201_or_503(app: Flask) -> None:
     limiters.set(app, limiters.get(app)._replace(cpu=ConcurrencyLimiter(1, queue=2)))
 
-    def register_and_log_in(number: int) -> int:
+    def register_user(number: int) -> int:
         body = {"username": f"u{number}", "email": f"u{number}@example.com", "password": PASSWORD}
         return app.test_client().post("/user/register", json=body).status_code
 
-    statuses = Counter(run_concurrently(app, *[lambda n=n: register_and_log_in(n) for n in range(20)]))
+    statuses = Counter(run_concurrently(app, *[lambda n=n: register_user(n) for n in range(20)]))
 
     assert set(statuses) <= {201, 503}
     assert statuses[201] >= 1
@@ -183,40 +182,40 @@ def test_a_crowd_of_registrations_is_served_or_told_to_come_back(app: Flask) -> 
     register(app, "Anna")
 
 
-def test_uploads_that_wait_for_each_other_stop_no_login(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_waiting_for_lock_do_not_block_logins(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
     uploads = picture_store.get(app).files.lock_directory
     session = anna.get_cookie("session")
     assert session
-    done: list[int] = []
+    finished_uploads: list[int] = []
     waiting = threading.Event()
 
-    def seen_alone_in(folder: Path) -> AbstractContextManager[None]:
+    def signal_and_lock(folder: Path) -> AbstractContextManager[None]:
         waiting.set()
         return exclusive_lock(folder)
 
-    monkeypatch.setattr(store, "exclusive_lock", seen_alone_in)
+    monkeypatch.setattr(store, "exclusive_lock", signal_and_lock)
 
     def upload() -> int:
         client = app.test_client()
         client.set_cookie("session", session.value)
         status = client.put("/user/picture", data={"file": photo()}).status_code
-        done.append(status)
+        finished_uploads.append(status)
         return status
 
     def log_in() -> tuple[int, list[int]]:
         assert waiting.wait(20)
         status = app.test_client().post("/user/login", json=LOGIN).status_code
-        before = list(done)
-        held.close()
-        return status, before
+        finished_before = list(finished_uploads)
+        lock.close()
+        return status, finished_before
 
-    held = ExitStack()
-    held.enter_context(exclusive_lock(uploads))  # as a large picture in another process would hold it
-    give_up = threading.Timer(20, held.close)  # so that a login that is in their way fails, and does not hang
-    give_up.start()
-    *sent, (login, done_before) = run_concurrently(app, *[upload] * 6, log_in)
-    give_up.cancel()
+    lock = ExitStack()
+    lock.enter_context(exclusive_lock(uploads))  # as another process that stores a picture would hold it
+    timeout = threading.Timer(20, lock.close)  # so that a blocked login fails the test instead of hanging it
+    timeout.start()
+    *upload_statuses, (login_status, finished_before) = run_concurrently(app, *[upload] * 6, log_in)
+    timeout.cancel()
 
-    assert (login, done_before) == (200, [])
-    assert sent == [200] * 6
+    assert (login_status, finished_before) == (200, [])
+    assert upload_statuses == [200] * 6
