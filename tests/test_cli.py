@@ -1,4 +1,4 @@
-"""The commands: `flask --app run db upgrade|status` and `flask --app run uploads prune`."""
+"""`flask --app run db upgrade`, `db status` and `uploads prune`: output, exit codes and effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -20,30 +19,26 @@ from models import database, migrations
 from .engines import BOTH_ENGINES
 from .factories import photo, register
 from .live_server import ROOT
+from .transfer_fixtures import run_command
 
-NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
-HOUR = 3600
-OLD = HOUR + 60
-YOUNG = HOUR - 60
-
-
-def run(app: Flask, *arguments: str) -> Result:
-    """What a command prints, and the code it ends with."""
-    return app.test_cli_runner().invoke(args=arguments)
+MIGRATIONS = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
+HOUR_SECONDS = 3600  # the default of `uploads prune --older-than`
+OLD_SECONDS = HOUR_SECONDS + 60
+RECENT_SECONDS = HOUR_SECONDS - 60
 
 
 @pytest.fixture
-def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
+def empty_app(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
     """An application whose database has no tables yet."""
     return make_app(DATABASE_URL=new_database())
 
 
 @pytest.fixture
 def put_file(settings: dict[str, Any]) -> Callable[..., str]:
-    """Puts a file of this name and age, in seconds, into the folder of pictures."""
+    """Return a function that writes a file of this name and age, in seconds, to the picture folder."""
     folder = Path(settings["UPLOADS_URL"])
 
-    def put(name: str, age: float = OLD) -> str:
+    def put(name: str, age: float = OLD_SECONDS) -> str:
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"content")
         os.utime(folder / name, times=(time.time() - age,) * 2)
@@ -56,39 +51,39 @@ def put_file(settings: dict[str, Any]) -> Callable[..., str]:
 
 
 @BOTH_ENGINES
-def test_upgrade_makes_a_database_that_serves_and_says_what_it_did(empty: Flask) -> None:
-    result = run(empty, "db", "upgrade")
+def test_upgrade_applies_and_lists_all_migrations(empty_app: Flask) -> None:
+    result = run_command(empty_app, "db", "upgrade")
 
-    assert (result.exit_code, result.output) == (0, "".join(f"Applied {name}.\n" for name in NAMES))
-    register(empty, "Anna")
+    assert (result.exit_code, result.output) == (0, "".join(f"Applied {name}.\n" for name in MIGRATIONS))
+    register(empty_app, "Anna")
 
 
 @BOTH_ENGINES
-def test_upgrade_says_when_there_is_nothing_to_do(app: Flask) -> None:
-    result = run(app, "db", "upgrade")
+def test_upgrade_of_current_database_prints_up_to_date(app: Flask) -> None:
+    result = run_command(app, "db", "upgrade")
 
     assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
 
 
 @BOTH_ENGINES
-def test_status_ends_with_1_while_a_migration_is_to_be_applied(empty: Flask) -> None:
-    result = run(empty, "db", "status")
+def test_status_with_pending_migrations_exits_1(empty_app: Flask) -> None:
+    result = run_command(empty_app, "db", "status")
 
-    assert (result.exit_code, result.output) == (1, "".join(f"{name}: pending\n" for name in NAMES))
+    assert (result.exit_code, result.output) == (1, "".join(f"{name}: pending\n" for name in MIGRATIONS))
     assert database.get_tables() == []
 
 
 @BOTH_ENGINES
-def test_status_ends_with_0_once_all_are_applied(app: Flask) -> None:
-    result = run(app, "db", "status")
+def test_status_without_pending_migrations_exits_0(app: Flask) -> None:
+    result = run_command(app, "db", "status")
 
-    dates = [f"{listed.applied:%Y-%m-%d %H:%M}" for listed in migrations.status(database.obj)]
-    expected = [f"{name}: applied {date}\n" for name, date in zip(NAMES, dates, strict=True)]
+    dates = [f"{migration.applied:%Y-%m-%d %H:%M}" for migration in migrations.status(database.obj)]
+    expected = [f"{name}: applied {date}\n" for name, date in zip(MIGRATIONS, dates, strict=True)]
     assert (result.exit_code, result.output) == (0, "".join(expected))
 
 
 @pytest.mark.system
-def test_the_commands_are_those_of_the_flask_program(tmp_path: Path) -> None:
+def test_commands_run_in_flask_cli(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{tmp_path / 'dogs.sqlite'}",
@@ -98,11 +93,11 @@ def test_the_commands_are_those_of_the_flask_program(tmp_path: Path) -> None:
 
     def flask(*arguments: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "flask", "--app", "run", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
+        process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return process.returncode, process.stdout, process.stderr
 
-    assert flask("db", "status") == (1, "".join(f"{name}: pending\n" for name in NAMES), "")
-    assert flask("db", "upgrade") == (0, "".join(f"Applied {name}.\n" for name in NAMES), "")
+    assert flask("db", "status") == (1, "".join(f"{name}: pending\n" for name in MIGRATIONS), "")
+    assert flask("db", "upgrade") == (0, "".join(f"Applied {name}.\n" for name in MIGRATIONS), "")
     assert flask("uploads", "prune") == (0, "Removed 0 files.\n", "")
 
 
@@ -111,12 +106,12 @@ def test_the_commands_are_those_of_the_flask_program(tmp_path: Path) -> None:
     [("db", "downgrade"), ("db", "upgrade", "now"), ("uploads", "prune", "--older-than", "soon"), ("uploads", "sweep")],
     ids=" ".join,
 )
-def test_a_command_that_is_mistyped_ends_with_2_and_does_nothing(
+def test_usage_error_exits_2_and_changes_nothing(
     app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], arguments: tuple[str, ...]
 ) -> None:
     orphan = put_file("0" * 32 + ".webp")
 
-    result = run(app, *arguments)
+    result = run_command(app, *arguments)
 
     assert result.exit_code == 2
     assert result.output.startswith("Usage: ")
@@ -124,14 +119,12 @@ def test_a_command_that_is_mistyped_ends_with_2_and_does_nothing(
 
 
 @pytest.mark.parametrize("command", ["db upgrade", "db status", "uploads prune"])
-def test_a_database_that_can_not_be_opened_is_told_in_one_line(
-    make_app: Callable[..., Flask], tmp_path: Path, command: str
-) -> None:
+def test_unusable_database_prints_one_line(make_app: Callable[..., Flask], tmp_path: Path, command: str) -> None:
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path / 'nowhere' / 'dogs.sqlite'}")
 
-    result = run(app, *command.split())
+    result = run_command(app, *command.split())
 
-    # Any other exception would end the program with a traceback.
+    # Any other exception would print a traceback.
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code == 1
     assert "DATABASE_URL" in result.output
@@ -144,52 +137,52 @@ def test_a_database_that_can_not_be_opened_is_told_in_one_line(
 @pytest.mark.parametrize(
     "name", [f"{'0' * 32}.webp", f"{'f' * 32}_2x.webp", f".{'a' * 32}.webp", f".{'9' * 32}_2x.webp"]
 )
-def test_prune_removes_an_old_file_that_no_account_names(
+def test_prune_removes_old_unreferenced_file(
     app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], name: str
 ) -> None:
     put_file(name)
 
-    result = run(app, "uploads", "prune")
+    result = run_command(app, "uploads", "prune")
 
     assert (result.exit_code, result.output) == (0, "Removed 1 file.\n")
     assert uploads() == set()
 
 
 @pytest.mark.parametrize("name", [f"{'0' * 32}.webp", f".{'a' * 32}_2x.webp"])
-def test_prune_leaves_a_young_file_alone_for_its_account_may_be_in_the_making(
+def test_prune_skips_recent_files(
     app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], name: str
 ) -> None:
-    put_file(name, age=YOUNG)
+    put_file(name, age=RECENT_SECONDS)
 
-    result = run(app, "uploads", "prune")
+    result = run_command(app, "uploads", "prune")
 
     assert (result.exit_code, result.output) == (0, "Removed 0 files.\n")
     assert uploads() == {name}
 
 
 @BOTH_ENGINES
-@pytest.mark.parametrize("given", ["photo", "default"])
-def test_prune_leaves_the_files_of_accounts_alone_however_old(
+@pytest.mark.parametrize("picture", ["photo", "default"])
+def test_prune_keeps_referenced_files_of_any_age(
     app: Flask,
     anna: FlaskClient,
     settings: dict[str, Any],
     put_file: Callable[..., str],
     uploads: Callable[[], set[str]],
-    given: str,
+    picture: str,
 ) -> None:
-    if given == "photo":
+    if picture == "photo":
         assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
-    named = uploads()
-    for name in named:
+    referenced = uploads()
+    for name in referenced:
         os.utime(Path(settings["UPLOADS_URL"]) / name, times=(0, 0))
-    # What a crash leaves of writing a file is not named, though the file itself is.
-    leftovers = {put_file(f".{name}") for name in named}
+    # Temporary files, which a crash may leave, are not referenced even where the file itself is.
+    leftovers = {put_file(f".{name}") for name in referenced}
 
-    result = run(app, "uploads", "prune")
+    result = run_command(app, "uploads", "prune")
 
     assert len(leftovers) == 2
     assert (result.exit_code, result.output) == (0, "Removed 2 files.\n")
-    assert uploads() == named
+    assert uploads() == referenced
     image = anna.get("/user/profile").json["data"]["image"]
     assert anna.get(f"/profile_pics/{image}").status_code == 200
 
@@ -210,65 +203,63 @@ def test_prune_leaves_the_files_of_accounts_alone_however_old(
         f"my {'0' * 32}.webp",
     ],
 )
-def test_prune_leaves_files_alone_that_are_not_ours(
+def test_prune_keeps_files_with_other_names(
     app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], name: str
 ) -> None:
     put_file(name)
 
-    assert run(app, "uploads", "prune", "--older-than", "0").output == "Removed 0 files.\n"
+    assert run_command(app, "uploads", "prune", "--older-than", "0").output == "Removed 0 files.\n"
     assert uploads() == {name}
 
 
-def test_prune_takes_the_age_from_its_option(
+def test_prune_older_than_option_sets_minimum_age(
     app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]]
 ) -> None:
-    old, young = put_file(f"{'0' * 32}.webp", age=500), put_file(f"{'1' * 32}.webp", age=100)
+    old, recent = put_file(f"{'0' * 32}.webp", age=500), put_file(f"{'1' * 32}.webp", age=100)
 
-    assert run(app, "uploads", "prune", "--older-than", "600").output == "Removed 0 files.\n"
-    assert uploads() == {old, young}
-    assert run(app, "uploads", "prune", "--older-than", "300").output == "Removed 1 file.\n"
-    assert uploads() == {young}
-    assert run(app, "uploads", "prune", "--older-than", "0").output == "Removed 1 file.\n"
+    assert run_command(app, "uploads", "prune", "--older-than", "600").output == "Removed 0 files.\n"
+    assert uploads() == {old, recent}
+    assert run_command(app, "uploads", "prune", "--older-than", "300").output == "Removed 1 file.\n"
+    assert uploads() == {recent}
+    assert run_command(app, "uploads", "prune", "--older-than", "0").output == "Removed 1 file.\n"
     assert uploads() == set()
 
 
-def test_prune_has_nothing_to_do_where_there_is_no_folder_yet(app: Flask, uploads: Callable[[], set[str]]) -> None:
-    result = run(app, "uploads", "prune")
+def test_prune_without_uploads_folder_removes_nothing(app: Flask, uploads: Callable[[], set[str]]) -> None:
+    result = run_command(app, "uploads", "prune")
 
     assert (result.exit_code, result.output) == (0, "Removed 0 files.\n")
     assert uploads() == set()
 
 
 @BOTH_ENGINES
-def test_prune_removes_nothing_when_it_can_not_ask_which_files_are_named(
-    empty: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]]
+def test_prune_without_tables_fails_and_removes_nothing(
+    empty_app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]]
 ) -> None:
     orphan = put_file("0" * 32 + ".webp")
 
-    assert run(empty, "uploads", "prune").exit_code != 0
+    assert run_command(empty_app, "uploads", "prune").exit_code != 0
     assert uploads() == {orphan}
 
 
-def test_prune_goes_on_where_another_one_was_faster(
+def test_prune_ignores_concurrently_removed_files(
     app: Flask, settings: dict[str, Any], put_file: Callable[..., str], uploads: Callable[[], set[str]]
 ) -> None:
     put_file(f"{'1' * 32}.webp")
-    # A name that leads nowhere is what it finds of a file that goes away just after it has listed the folder.
+    # A dangling link looks like a file that another process removes right after the folder was listed.
     (Path(settings["UPLOADS_URL"]) / f"{'0' * 32}.webp").symlink_to("gone")
 
-    result = run(app, "uploads", "prune")
+    result = run_command(app, "uploads", "prune")
 
     assert result.exit_code == 0
     assert f"{'1' * 32}.webp" not in uploads()
 
 
 @BOTH_ENGINES
-def test_an_option_that_the_driver_does_not_know_is_told_in_one_line(
-    make_app: Callable[..., Flask], settings: dict[str, Any]
-) -> None:
+def test_unknown_driver_option_prints_one_line(make_app: Callable[..., Flask], settings: dict[str, Any]) -> None:
     app = make_app(DATABASE_URL=f"{settings['DATABASE_URL']}?surprise=1")
 
-    result = run(app, "db", "upgrade")
+    result = run_command(app, "db", "upgrade")
 
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
