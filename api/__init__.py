@@ -18,9 +18,9 @@ from .server import graceful_shutdown
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Create the application. Settings, from lowest to highest precedence: `.env`, the environment, `config`.
+    """Return a new application. Settings, from lowest to highest precedence: `.env`, the environment, `config`.
 
-    Opens no connection, and no file but `.env` and that of the secret key. Raises `ConfigError` for an invalid setting.
+    Opens no connection, and no files but `.env` and that of the secret key. Raises `ConfigError`.
     """
     app = App(__name__, static_folder=None)
     app.config.from_object(Config.load(config))

@@ -1,4 +1,4 @@
-"""The database of `DATABASE_URL`, for the models."""
+"""The connection of the models to the database at `DATABASE_URL`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app_database = AppState[peewee.Database]("database")
 
 
 def init_app(app: Flask) -> None:
-    """Point the models at the database. Connections open at first use. Raises `ConfigError`."""
+    """Bind the models to the database. Connections open at first use. Raises `ConfigError`."""
     try:
         app_database.set(app, connect(app.config["DATABASE_URL"], app.config["DATABASE_POOL_SIZE"]))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Pages for people: the React client, where it has been built, and the documentation of the API."""
+"""The frontend: the React client as a single-page application (if built), and Swagger UI at `/docs`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from .http.responses import JSON
 from .pictures.store import picture_store
 
 INDEX = "index.html"
-# What the build writes where each answer needs a nonce of its own.
+# The placeholder that the build writes where each response needs a fresh nonce.
 NONCE = "__CSP_NONCE__"
-# `url` is where the API is, whatever name the page was opened by, and `images` is where it and the pictures are.
+# `url` is the API's origin, whatever host name the page was opened by; `images` are the origins of pictures.
 CLIENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob: {images}; "
     "connect-src 'self' {url}; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
 WELCOME_POLICY = "default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'"
-# Swagger UI writes its settings into a script in its page. The nonce lets that script run, and no other.
+# Swagger UI puts its settings in an inline script. The nonce allows that script, and no other.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Kept beside each asset, in the order of preference.
+# Suffixes of the precompressed files beside each asset, in order of preference.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
-
 
 # The folder of the built React client.
 client_build = AppState[Path]("client_build")
 
 
 def init_app(app: Flask) -> None:
-    """Give the pages their URLs. Any address that has no route is one of the client's."""
-    # `validatorUrl` and `oauth2RedirectUrl` would name other servers.
+    """Register the pages. Any URL without a route belongs to the client."""
+    # By default these two name other servers.
     config = {"app_name": "Kennel's API", "validatorUrl": None, "oauth2RedirectUrl": None}
     docs = get_swaggerui_blueprint("/docs", "/openapi.json", config)
     docs.after_request(add_csp_nonce)
@@ -53,13 +52,13 @@ def init_app(app: Flask) -> None:
 
 
 def is_client_route(taken: set[str]) -> bool:
-    """Whether this address has no route, nor has one below the same first part."""
-    asked = current_request()
-    return asked.url_rule is None and asked.path.split("/")[1] not in taken
+    """Return whether this URL is the client's: no route matches it, or any URL with the same first segment."""
+    request = current_request()
+    return request.url_rule is None and request.path.split("/")[1] not in taken
 
 
 def add_csp_nonce(response: Response) -> Response:
-    """Let the page of Swagger UI run the script that is written into it."""
+    """Add a nonce for the inline script of Swagger UI's page."""
     if response.mimetype == "text/html":
         nonce = secrets.token_urlsafe(16)
         response.set_data(response.get_data(as_text=True).replace("<script>", f'<script nonce="{nonce}">'))
@@ -68,7 +67,7 @@ def add_csp_nonce(response: Response) -> Response:
 
 
 def index_or_welcome() -> Response:
-    """The client, or where it is not built a page that says how to get it."""
+    """Return the client's page or, if it is not built, a page with instructions."""
     if is_built():
         return index()
     nonce = secrets.token_urlsafe(16)
@@ -78,24 +77,24 @@ def index_or_welcome() -> Response:
 
 
 def serve_spa() -> Response | None:
-    """The client at one of its own addresses, or one of its files; None where this is neither."""
+    """Return the client's page for one of its routes, or one of its files (SPA fallback); None for neither."""
     if not is_built() or request.method not in ("GET", "HEAD"):
         return None
     folder, name = client_build.get(), request.path[1:]
     if name != INDEX and "/" not in name and (folder / name).is_file():
         return send_from_directory(folder, name)
-    # A browser that goes to an address likes HTML best. Programs, and images that are missing, get a 404.
+    # Only navigation by a browser prefers HTML. Programs, and images that are missing, get a 404.
     accept = request.accept_mimetypes
     return index() if accept["text/html"] > accept[JSON] else None
 
 
 def is_built() -> bool:
-    """Whether the client is there."""
+    """Return whether the client is built."""
     return (client_build.get() / INDEX).is_file()
 
 
 def index() -> Response:
-    """The page of the client. Its script finds out by the address what to show."""
+    """Return the client's page. Its script routes by the URL."""
     nonce = secrets.token_urlsafe(16)
     page = (client_build.get() / INDEX).read_text().replace(NONCE, nonce)
     url = current_app.config["PUBLIC_URL"]
@@ -105,14 +104,14 @@ def index() -> Response:
 
 
 def asset(name: str) -> Response:
-    """A file of the client, packed as the browser can unpack it. Its name changes with its content."""
+    """Return a file of the client, precompressed if the browser accepts it. Its name contains a hash of its content."""
     folder = client_build.get() / "assets"
-    wanted = [encoding for encoding in ENCODINGS if request.accept_encodings[encoding]]
-    packed = next((encoding for encoding in wanted if (folder / f"{name}{ENCODINGS[encoding]}").is_file()), "")
+    accepted = [encoding for encoding in ENCODINGS if request.accept_encodings[encoding]]
+    encoding = next((encoding for encoding in accepted if (folder / f"{name}{ENCODINGS[encoding]}").is_file()), "")
     kind = mimetypes.guess_type(name)[0]
-    response = send_from_directory(folder, f"{name}{ENCODINGS.get(packed, '')}", mimetype=kind)
-    if packed:
-        response.content_encoding = packed
+    response = send_from_directory(folder, f"{name}{ENCODINGS.get(encoding, '')}", mimetype=kind)
+    if encoding:
+        response.content_encoding = encoding
     response.vary.add("Accept-Encoding")
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return response

@@ -18,81 +18,37 @@ from marshmallow import Schema
 from werkzeug.routing import IntegerConverter, Rule
 
 from .http.body import FORM, MULTIPART
-from .http.error_types import ERROR_TYPES
-from .http.responses import JSON, PROBLEM
+from .http.responses import JSON
+from .openapi_components import PAGE, TEXT, Json, add_components, headers, strict_object
 from .resources.base import ResponseSpec
 from .resources.system import api_document
 from .version import version
 
-Json = dict[str, Any]
+INFO = """User accounts with profile pictures, sessions that the server can revoke, and resources that belong to users.
 
-INFO = """Accounts with a profile picture, sessions that really end, and dogs that belong to the users who add them.
+Authentication is by session cookie: log in with `POST /user/login`. A page on another origin sends the cookie with
+`credentials: "include"`, and its origin must be listed in `CORS_ORIGINS`.
 
-Log in with `POST /user/login`, and the browser keeps the cookie. A page on another origin sends it along with
-`credentials: "include"`; its origin must be listed in `CORS_ORIGINS`.
-
-Every answer in JSON has one shape: `data`, and a `status` with the code of the answer and a message. A failure has
-`error` too, and its `type` is the path of a page that explains it. Every path answers with a slash at its end, too.
-Texts are trimmed before they are looked at.
+Every JSON response has the same envelope: `data`, and `status` with the HTTP status code and a message. An error also
+has `error`, whose `type` is the path of a page that explains it. Paths are valid with and without a trailing slash.
+Strings are trimmed before validation.
 """
-# Statuses that every call can answer: a malformed query or body, an invalid token, a body that is too large, an unknown
-# parameter, a bug, an outage, a full disk.
+# Statuses that every operation can return: a malformed query or body, an invalid token, a body that is too large, an
+# unknown parameter, a bug, an outage, a full disk.
 COMMON_STATUSES = {400, 401, 413, 422, 500, 503, 507}
-# Response headers. `X-Request-ID` is always sent, others with a status or where a verb declares them.
-HEADERS = {
-    "X-Request-ID": "The ID of this request in the server's log.",
-    "ETag": "The version of the representation (RFC 9110, section 8.8.3).",
-    "Link": 'The URL of the next page, with `rel="next"`, if there is one (RFC 8288).',
-    "Location": "The URL of the created resource, or of the redirect.",
-    "Retry-After": "Seconds to wait before retrying.",
-    "WWW-Authenticate": "`Bearer`: the authentication scheme that is accepted instead of the cookie.",
-}
-STATUS_HEADERS = {
-    302: ["Location"],
-    304: ["ETag"],
-    401: ["WWW-Authenticate"],
-    429: ["Retry-After"],
-    503: ["Retry-After"],
-}
-IF_NONE_MATCH = "The `ETag` of your copy. The answer is 304 while it is current."
-IF_MATCH = "The `ETag` of what you fetched. The answer is 412 if it was modified since."
+IF_NONE_MATCH = "The `ETag` of your copy. The response is 304 while it is current."
+IF_MATCH = "The `ETag` of your copy. The response is 412 if the resource was modified since."
 FILE_TYPES = "image/jpeg, image/png, image/webp, image/gif, image/avif"
 
 
-def strict_object(optional: Json | None = None, **required: Any) -> Json:
-    """Return the JSON Schema of an object with these properties and no others."""
-    properties = {**required, **(optional or {})}
-    return {
-        "type": "object", "required": list(required), "properties": properties, "additionalProperties": False,
-    }  # fmt: skip
-
-
-TEXT = {"type": "string"}
-CODE = {"type": "integer", "minimum": 400, "maximum": 599}
-ERROR_PROPERTIES = {
-    "type": {"type": "string", "enum": [kind.path for kind in ERROR_TYPES.values()]},
-    "request_id": TEXT,
-}
-FIELDS = {"fields": {"type": "object", "additionalProperties": {"type": "array", "items": TEXT}}}
-PAGE = strict_object(limit={"type": "integer"}, next={"type": ["string", "null"]})
-FAILURES = {
-    JSON: strict_object(
-        data=strict_object(),
-        status=strict_object(code=CODE, message=TEXT),
-        error=strict_object(FIELDS, **ERROR_PROPERTIES),
-    ),
-    PROBLEM: strict_object(FIELDS, title=TEXT, status=CODE, detail=TEXT, **ERROR_PROPERTIES),
-}
-
-
 class Converter(OpenAPIConverter):
-    """Converts schemas to JSON Schema, with the first line of their docstring and what `Meta.json_schema` adds."""
+    """Converts marshmallow schemas, adding the first line of their docstring and their `Meta.json_schema`."""
 
     def schema2jsonschema(self, schema: Any) -> Json:
         """Return the JSON Schema of a marshmallow schema."""
         instance = resolve_schema_instance(schema)
-        more = getattr(instance.Meta, "json_schema", {})
-        return {"description": split_docstring(instance)[0], **super().schema2jsonschema(instance), **more}
+        extra = getattr(instance.Meta, "json_schema", {})
+        return {"description": split_docstring(instance)[0], **super().schema2jsonschema(instance), **extra}
 
 
 class SchemaPlugin(MarshmallowPlugin):
@@ -102,7 +58,7 @@ class SchemaPlugin(MarshmallowPlugin):
 
 
 def init_app(app: Flask) -> None:
-    """Make the document at its first request, and cache it."""
+    """Generate the document at its first request, and cache it."""
     api_document.set(app, functools.cache(lambda: orjson.dumps(document(app))))
 
 
@@ -114,47 +70,16 @@ def document(app: Flask) -> Json:
     for module in dict.fromkeys(inspect.getmodule(resource) for _, resource in resources(app)):
         spec.tag({"name": tag_name(module), "description": split_docstring(module)[0]})
     add_components(spec, app.config["SESSION_COOKIE_NAME"])
-    named = set(spec.components.schemas)
+    unchanged = set(spec.components.schemas)
     for rule, resource in resources(app):
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         verbs = {method: getattr(resource, method.lower()) for method in sorted(resource.methods)}
         spec.path(path, operations={name.lower(): operation(resource, name, rule) for name in verbs})
-        named |= {schema_name(schema) for verb in verbs.values() for schema in request_body_schemas(verb).values()}
+        unchanged |= {schema_name(schema) for verb in verbs.values() for schema in request_body_schemas(verb).values()}
     for name, schema in spec.components.schemas.items():
-        if name not in named:
-            schema["required"] = list(schema["properties"])  # output has all its properties
+        if name not in unchanged:
+            schema["required"] = list(schema["properties"])  # a response has all its properties
     return spec.to_dict()
-
-
-def add_components(spec: APISpec, cookie: str) -> None:
-    """Add what the operations share: security schemes, headers and failures."""
-    spec.components.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": cookie})
-    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
-    for name, meaning in HEADERS.items():
-        spec.components.header(name, {"description": meaning, "required": name != "Link", "schema": TEXT})
-    spec.components.schema("Failure", FAILURES[JSON])
-    spec.components.schema("Problem", FAILURES[PROBLEM])
-    for status in {kind.status for kind in ERROR_TYPES.values()}:
-        spec.components.response(str(status), failure(status))
-    spec.components.response("302", {"description": "The file is at another URL.", "headers": headers(302)})
-    spec.components.response("304", {"description": "Your copy is current.", "headers": headers(304)})
-
-
-def failure(status: int) -> Json:
-    """Return the response object of a failure, with an example."""
-    kinds = [kind for kind in ERROR_TYPES.values() if kind.status == status]
-    facts = {"type": kinds[0].path, "request_id": "0508c9fb52dc498a8b883ecc55b08167"}
-    example = {"data": {}, "status": {"code": status, "message": kinds[0].title}, "error": facts}
-    return {
-        "description": " ".join(kind.meaning for kind in kinds),
-        "headers": headers(status),
-        "content": {JSON: {"schema": "Failure", "example": example}, PROBLEM: {"schema": "Problem"}},
-    }
-
-
-def headers(status: int, *declared: str) -> Json:
-    """Return the headers of a status, and those that a verb declares."""
-    return {name: name for name in sorted({"X-Request-ID", *STATUS_HEADERS.get(status, []), *declared})}
 
 
 def success_headers(spec: ResponseSpec) -> Json:
@@ -190,12 +115,12 @@ def resources(app: Flask) -> Iterator[tuple[Rule, Any]]:
 
 
 def operation(resource: Any, method: str, rule: Rule) -> Json:
-    """Return the operation object of a verb."""
+    """Return the operation object of a method."""
     verb = getattr(resource, method.lower())
     spec: ResponseSpec = verb.spec
     summary, description = split_docstring(verb)
     query = getattr(verb, "query_schema", None)
-    found: Json = {
+    result: Json = {
         "operationId": f"{method.lower()}{resource.__name__}",
         "tags": [tag_name(inspect.getmodule(resource))],
         "summary": summary.rstrip("."),
@@ -215,13 +140,13 @@ def operation(resource: Any, method: str, rule: Rule) -> Json:
         },
     }
     if method not in resource.public:
-        found["security"] = [{"cookie": []}, {"bearer": []}]
+        result["security"] = [{"cookie": []}, {"bearer": []}]
     content: Json = {kind: {"schema": schema} for kind, schema in request_body_schemas(verb).items()}
     if MULTIPART in content:
         content[MULTIPART]["encoding"] = {"file": {"contentType": FILE_TYPES}}
     if content:
-        found["requestBody"] = {"required": True, "content": content}
-    return found
+        result["requestBody"] = {"required": True, "content": content}
+    return result
 
 
 def split_docstring(thing: Any) -> tuple[str, str]:
@@ -249,7 +174,7 @@ def success_schema(spec: ResponseSpec) -> Json:
 
 
 def other_statuses(verb: Any, method: str, rule: Rule) -> set[int]:
-    """Return the statuses that a verb can answer besides its success."""
+    """Return the statuses that a method can return besides its success."""
     spec: ResponseSpec = verb.spec
     cross_origin = {403} if method != "GET" else set()
     not_found = {404} if rule.arguments else set()
@@ -259,7 +184,7 @@ def other_statuses(verb: Any, method: str, rule: Rule) -> set[int]:
 
 
 def request_body_schemas(verb: Any) -> dict[str, Schema]:
-    """Return the schemas of the request body by content type. A file needs a multipart form."""
+    """Return the schemas of the request body by content type. A file requires a multipart form."""
     schema: Schema | None = getattr(verb, "body_schema", None)
     if schema is None:
         return {}

@@ -42,7 +42,7 @@ ROUTES = (
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path: an integer in the range of the database. Anything else does not match, and is 404."""
+    """An ID in a path: an integer in the range of the database. Anything else does not match, and is 404."""
 
     regex = "[0-9]{1,19}"
 
@@ -55,12 +55,12 @@ class KennelApi(Api):
     """Flask-RESTful, with all error handling left to `api.http.errors`."""
 
     def error_router(self, original_handler: Callable[[Exception], Any], e: Exception) -> Any:
-        """Hand the error back to Flask. Flask-RESTful's own response would quote what the client sent."""
+        """Return Flask's own response. Flask-RESTful's would quote what the client sent."""
         return original_handler(e)
 
 
 def init_app(app: Flask) -> None:
-    """Give every resource its URL."""
+    """Add the rule of every resource."""
     app.url_map.converters["id"] = IdConverter
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # merging is a redirect, and a redirect loses a POST's body

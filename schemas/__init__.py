@@ -1,4 +1,4 @@
-"""What may come in and what goes out: one schema for each purpose. Nothing here runs a query or knows a request."""
+"""Marshmallow schemas of requests and responses, one for each purpose. They run no query and know no request."""
 
 from .dog import SORT_NAMES, DogInputSchema, DogQuerySchema, DogSchema, UpdateDogSchema
 from .fields import SchemaContext

@@ -1,16 +1,16 @@
-"""Dogs, as they come in and go out."""
+"""Schemas of dogs."""
 
 from marshmallow import Schema, fields, validate
 
 from .fields import RecordId, SingleLineString, StrictBoolean, StrictInteger, UtcDateTime
 
 SORT_NAMES = ("id", "name", "breed", "owner", "created_at")
-# For the API's description.
+# Examples for the OpenAPI document.
 NAME, BREED, OWNER = ({"examples": [text]} for text in ("Rex", "Poodle", "Anna"))
 
 
 class DogSchema(Schema):
-    """A dog, as everybody sees it."""
+    """A dog."""
 
     id = fields.Integer()
     name = fields.String(metadata=NAME)
@@ -21,7 +21,7 @@ class DogSchema(Schema):
 
 
 class DogInputSchema(Schema):
-    """A whole dog. Without `owner`, its owner is who creates it."""
+    """A new dog, or all fields of one. `owner` defaults to your username."""
 
     name = SingleLineString(1, 80, required=True, metadata=NAME)
     breed = SingleLineString(1, 80, required=True, metadata=BREED)
@@ -29,7 +29,7 @@ class DogInputSchema(Schema):
 
 
 class UpdateDogSchema(Schema):
-    """Some fields of a dog."""
+    """The fields of a dog to change."""
 
     name = SingleLineString(1, 80, metadata=NAME)
     breed = SingleLineString(1, 80, metadata=BREED)
@@ -37,26 +37,26 @@ class UpdateDogSchema(Schema):
 
 
 class DogQuerySchema(Schema):
-    """Which dogs, in which order, which page."""
+    """Filters, order and page of a list of dogs."""
 
     limit = StrictInteger(
         load_default=50,
-        validate=validate.Range(1, 100, error="Ask for 1 to 100."),
-        metadata={"description": "How many dogs a page holds."},
+        validate=validate.Range(1, 100, error="Must be between 1 and 100."),
+        metadata={"description": "The maximum number of dogs per page."},
     )
     cursor = fields.String(
-        metadata={"description": "The `page.next` of the page before, for the same sort and filters."}
+        metadata={"description": "The `page.next` of the previous page, with the same sort and filters."}
     )
     sort = fields.String(
         load_default="id",
         validate=validate.OneOf(
-            [*SORT_NAMES, *(f"-{name}" for name in SORT_NAMES)], error="Sort by one of: {choices}."
+            [*SORT_NAMES, *(f"-{name}" for name in SORT_NAMES)], error="Must be one of: {choices}."
         ),
-        metadata={"description": "The order; with `-` backwards."},
+        metadata={"description": "The field to sort by; with `-`, in descending order."},
     )
-    name = SingleLineString(0, 80, metadata={"description": "Dogs of this name, in upper or lower case."})
-    owner = SingleLineString(0, 80, metadata={"description": "Dogs of this owner, in upper or lower case."})
-    breed = SingleLineString(0, 80, metadata={"description": "Dogs of this breed, in upper or lower case."})
-    q = SingleLineString(0, 80, metadata={"description": "Dogs with this in their name, owner or breed."})
-    mine = StrictBoolean(load_default=False, metadata={"description": "Only dogs that you have added; log in first."})
-    user_id = RecordId(metadata={"description": "Dogs that this user has added."})
+    name = SingleLineString(0, 80, metadata={"description": "Only dogs with this name (case-insensitive)."})
+    owner = SingleLineString(0, 80, metadata={"description": "Only dogs with this owner (case-insensitive)."})
+    breed = SingleLineString(0, 80, metadata={"description": "Only dogs of this breed (case-insensitive)."})
+    q = SingleLineString(0, 80, metadata={"description": "Only dogs that contain this text (case-insensitive)."})
+    mine = StrictBoolean(load_default=False, metadata={"description": "Only your own dogs; requires a login."})
+    user_id = RecordId(metadata={"description": "Only dogs that this user has added."})

@@ -1,4 +1,4 @@
-"""The kinds of values that our schemas are made of."""
+"""Marshmallow fields that are stricter than the built-in ones, and describe themselves in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from email_validator import EmailNotValidError, validate_email
 from marshmallow import ValidationError, fields, validate
 from marshmallow.experimental.context import Context
 
-# Sets of characters, as patterns write them, here and in ECMA-262. First what `str.strip` takes off, then control
+# Character classes, in the syntax of both Python and ECMA-262. SPACE is what `str.strip` removes; CONTROL is control
 # characters and line breaks.
 SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
-# Marks that turn the direction of the text around them, so that one name can look like another
-# (Unicode Technical Report 36, section 3.6, "Bidirectional Text Spoofing").
+# Bidirectional formatting characters, which can make one name look like another (Unicode Technical Report 36, section
+# 3.6, "Bidirectional Text Spoofing").
 BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 
-# As in `models/base.py`, which schemas may not import.
+# The same as in `models/base.py`, which schemas may not import.
 MAX_ID = 2**63 - 1
 
-# What a schema is told of its surroundings, by whoever loads or dumps it within `with Around({...})`.
+# marshmallow's context, set by `with SchemaContext({...})`: `render` (makes a picture of an upload), `user` (the
+# account), `pictures` (their base URL).
 SchemaContext = Context[dict[str, Any]]
 
 
-def single_line_pattern(refused: str, is_visible: bool = True) -> str:
-    """The pattern, for the API's description, of a trimmed text without these characters."""
-    return f"^[^{refused}]*[^{refused}{SPACE}][^{refused}]*$" if is_visible else f"^[^{refused}]*$"
+def single_line_pattern(refused: str, may_be_empty: bool = False) -> str:
+    """Return the JSON Schema pattern of a trimmed line without the `refused` characters."""
+    return f"^[^{refused}]*$" if may_be_empty else f"^[^{refused}]*[^{refused}{SPACE}][^{refused}]*$"
 
 
 def with_metadata(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
-    """These arguments of a field, with keywords of JSON Schema for the API's description."""
+    """Return a field's arguments with JSON Schema keywords added to its metadata, for the OpenAPI document."""
     return {**kwargs, "metadata": {**keywords, **kwargs.get("metadata", {})}}
 
 
 def validate_no_control_characters(text: str) -> None:
-    """Raise `ValidationError` where a text holds a control character, a line break, or half a surrogate pair."""
+    """Raise `ValidationError` for a control character, a line break or an unpaired surrogate."""
     if re.search(rf"[{CONTROL}\ud800-\udfff]", text):
-        raise ValidationError("Take out the control characters and line breaks.")
+        raise ValidationError("Control characters and line breaks are not allowed.")
 
 
 class SingleLineString(fields.String):
-    """A text in one line, trimmed, of `low` to `high` characters."""
+    """A trimmed line of `low` to `high` characters."""
 
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
-        length = validate.Length(low, high, error=f"Use {low} to {high} characters.")
-        described = with_metadata(kwargs, pattern=single_line_pattern(CONTROL, is_visible=low > 0))
+        length = validate.Length(low, high, error=f"Must be {low} to {high} characters.")
+        described = with_metadata(kwargs, pattern=single_line_pattern(CONTROL, may_be_empty=low == 0))
         super().__init__(validate=[length, validate_no_control_characters], **described)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -55,7 +56,7 @@ class SingleLineString(fields.String):
 
 
 class Username(SingleLineString):
-    """A name to log in with: 1 to 40 characters after NFKC and trimming, kept in the case it was typed in."""
+    """A username: 1 to 40 characters after NFKC normalization and trimming. Its case is preserved."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(1, 40, **with_metadata(kwargs, pattern=single_line_pattern(CONTROL + BIDIRECTIONAL)))
@@ -66,13 +67,13 @@ class Username(SingleLineString):
 
     @staticmethod
     def validate_no_bidirectional_controls(text: str) -> None:
-        """Raise `ValidationError` where the name holds a mark that turns the direction of the text."""
+        """Raise `ValidationError` for a bidirectional formatting character."""
         if re.search(f"[{BIDIRECTIONAL}]", text):
-            raise ValidationError("Take out the marks that change the direction of the text.")
+            raise ValidationError("Bidirectional control characters are not allowed.")
 
 
 class Email(fields.String):
-    """An address that could exist (RFC 5321, RFC 6531), in lower case, of at most 254 characters."""
+    """A valid email address (RFC 5321, RFC 6531) of at most 254 characters, converted to lower case."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**with_metadata(kwargs, format="email"))
@@ -80,13 +81,13 @@ class Email(fields.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs).strip()
         try:
-            # The test environment is what lets `.test` domains in, which developers use.
+            # `test_environment` allows `.test` domains, which developers use.
             checked = validate_email(text, strict=True, check_deliverability=False, test_environment=True)
         except (EmailNotValidError, UnicodeError):
-            raise ValidationError("This is not an e-mail address. Write one like anna@example.com.") from None
+            raise ValidationError("Not a valid email address.") from None
         address = checked.normalized.lower()
         if len(address) > 254:
-            raise ValidationError("Use at most 254 characters.")
+            raise ValidationError("Must be at most 254 characters.")
         return address
 
 
@@ -94,24 +95,24 @@ class Password(fields.String):
     """A new password: 8 to 256 characters of any kind (NIST SP 800-63B, section 3.1.1.2)."""
 
     def __init__(self, **kwargs: Any) -> None:
-        length = validate.Length(8, 256, error="Use 8 to 256 characters.")
+        length = validate.Length(8, 256, error="Must be 8 to 256 characters.")
         super().__init__(validate=length, load_only=True, **with_metadata(kwargs, format="password"))
 
 
 class CurrentPassword(fields.String):
-    """A password to compare with the stored one: of any length that a stored one can have."""
+    """A password to verify, of 1 to 256 characters: passwords of any permitted length must match."""
 
     def __init__(self, **kwargs: Any) -> None:
-        length = validate.Length(1, 256, error="Use 1 to 256 characters.")
+        length = validate.Length(1, 256, error="Must be 1 to 256 characters.")
         super().__init__(
             validate=length, load_only=True, **with_metadata({"required": True, **kwargs}, format="password")
         )
 
 
-class ImageUpload(fields.Field):
-    """A picture, as a file of a multipart form. Load it within `SchemaContext({"render": ...})`.
+class ImageUpload(fields.Field[Any]):
+    """An image file in a multipart form. Load it within `SchemaContext({"render": ...})`.
 
-    `render` makes of its stream what the field gives, or raises `ValueError` with what is wrong with it.
+    Its value is the result of `render` for the file's stream. `render` raises `ValueError` for an invalid image.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -119,7 +120,7 @@ class ImageUpload(fields.Field):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(value, "stream"):
-            raise ValidationError("Send a picture here, as a file of a multipart form.")
+            raise ValidationError("Must be a file in a multipart form.")
         try:
             return SchemaContext.get()["render"](value.stream)
         except ValueError as error:
@@ -127,17 +128,17 @@ class ImageUpload(fields.Field):
 
 
 class StrictInteger(fields.Integer):
-    """A whole number, in plain digits."""
+    """An integer: a JSON number, or a string of digits. Floats, `1_000` and `+1` are invalid."""
 
     def _validated(self, value: Any) -> int:
-        is_plain = re.fullmatch(r"-?[0-9]{1,4000}", value) if isinstance(value, str) else type(value) is int
-        if not is_plain:
+        is_valid = re.fullmatch(r"-?[0-9]{1,4000}", value) if isinstance(value, str) else type(value) is int
+        if not is_valid:
             raise self.make_error("invalid")
         return super()._validated(value)
 
 
 class RecordId(StrictInteger):
-    """An id to look for. A number that no database holds becomes 0, the id of nothing."""
+    """An ID to filter by. One out of the database's range becomes 0, which no row has."""
 
     def _validated(self, value: Any) -> int:
         number = super()._validated(value)
@@ -145,24 +146,24 @@ class RecordId(StrictInteger):
 
 
 class StrictBoolean(fields.Boolean):
-    """True or false. A form and a query have words for it: `on` is what a browser sends for a ticked box."""
+    """A boolean; in forms and queries `true`, `false`, and `on` (a checked checkbox in a browser) or `off`."""
 
     truthy = {"true", "on"}
     falsy = {"false", "off"}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(error_messages={"invalid": "Use true or false."}, **kwargs)
+        super().__init__(error_messages={"invalid": "Must be true or false."}, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         return value if isinstance(value, bool) else super()._deserialize(value, *args, **kwargs)
 
 
-class UtcDateTime(fields.Field):
-    """A moment in UTC, as RFC 3339 writes it."""
+class UtcDateTime(fields.Field[str]):
+    """A timestamp in UTC (RFC 3339)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**with_metadata(kwargs, type="string", format="date-time"))
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"  # without its +00:00
+        in_utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return f"{in_utc.isoformat(timespec='microseconds')[:-6]}Z"  # without its +00:00

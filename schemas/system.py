@@ -1,20 +1,20 @@
-"""What goes out and is about neither users nor dogs."""
+"""Schemas of system responses."""
 
 from marshmallow import Schema, fields
 
 
 class EmptySchema(Schema):
-    """Nothing, where all is said by the status."""
+    """An empty object: the status is the result."""
 
 
 class HealthSchema(Schema):
-    """A sign of life."""
+    """Liveness."""
 
     live = fields.Boolean()
 
 
 class ReadinessSchema(Schema):
-    """What the server needs for its work, and has."""
+    """Readiness: the checks, all of which have passed."""
 
     database = fields.Boolean()
     migrations = fields.Boolean()

@@ -1,4 +1,4 @@
-"""Accounts, as they come in and go out. No schema that goes out has a field for a password."""
+"""Schemas of accounts. No response schema has a field for a password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from .fields import CurrentPassword, Email, ImageUpload, Password, SchemaContext, StrictBoolean, Username, UtcDateTime
 
-# For the API's description.
+# Examples for the OpenAPI document.
 USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
     {"examples": [text]}
     for text in (
@@ -18,14 +18,14 @@ USERNAME, EMAIL, IMAGE, PASSWORD, NEW_PASSWORD = (
 
 
 class PictureUrl(fields.Field[str]):
-    """The whole URL of a picture's file. Dump it within `SchemaContext({"pictures": <URL of their folder>})`."""
+    """The absolute URL of a picture's file. Dump it within `SchemaContext({"pictures": <base URL>})`."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
         return f"{SchemaContext.get()['pictures']}/{value}"
 
 
 class PictureUrls(PictureUrl):
-    """The `srcset` of an `<img>` (HTML, section 4.8.4.2.1), from the names of a picture's files."""
+    """The `srcset` of an `<img>` (HTML, section 4.8.4.2.1), of the file names of a picture."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         urls = [super(PictureUrls, self)._serialize(name, *args) for name in value]
@@ -33,7 +33,7 @@ class PictureUrls(PictureUrl):
 
 
 class PictureSchema(Schema):
-    """A picture, ready for an `<img>` on any origin."""
+    """A picture, for an `<img>` on any origin."""
 
     url = PictureUrl(attribute="image", metadata={"type": "string", "format": "uri"})
     srcset = PictureUrls(attribute="files", metadata={"type": "string"})
@@ -43,7 +43,7 @@ class PictureSchema(Schema):
 
 
 class PublicUserSchema(Schema):
-    """A user, as others see it."""
+    """A user, as shown to others."""
 
     id = fields.Integer()
     username = fields.String(metadata=USERNAME)
@@ -52,7 +52,7 @@ class PublicUserSchema(Schema):
 
 
 class PrivateUserSchema(PublicUserSchema):
-    """A user, as its owner sees it."""
+    """Your own account."""
 
     email = fields.String(metadata=EMAIL)
     created_at = UtcDateTime()
@@ -68,32 +68,29 @@ class RegisterSchema(Schema):
 
 
 class LoginSchema(Schema):
-    """Who logs in: a name or an address, and the password."""
+    """Credentials: a username or an email address, and the password."""
 
     class Meta:
-        # For the API's description: what `name_somebody` checks.
+        # For the OpenAPI document: the check of `require_identifier`.
         json_schema = {"if": {"not": {"required": ["username"]}}, "then": {"required": ["email"]}}
 
     username = Username(metadata=USERNAME)
     email = Email(metadata=EMAIL)
     password = CurrentPassword(metadata=PASSWORD)
-    remember = StrictBoolean(load_default=False, metadata={"description": "Stay logged in when the browser is closed."})
+    remember = StrictBoolean(load_default=False, metadata={"description": "Stay logged in after closing the browser."})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def name_somebody(self, _: Any, given: dict[str, Any], **__: Any) -> None:
-        """Raise `ValidationError` where neither a name nor an address is given."""
+    def require_identifier(self, _: Any, given: dict[str, Any], **__: Any) -> None:
+        """Raise `ValidationError` if neither a username nor an email address is given."""
         if "username" not in given and "email" not in given:
-            raise ValidationError({"email": ["Give your email or your username."]})
+            raise ValidationError({"email": ["Provide an email address or a username."]})
 
 
 class UpdateProfileSchema(Schema):
-    """What an owner may change of an account.
-
-    Load it within `SchemaContext({"user": ...})`, the account as it is.
-    """
+    """The fields of your account to change. Load it within `SchemaContext({"user": <the account>})`."""
 
     class Meta:
-        # For the API's description: what `confirm_new_email` checks.
+        # For the OpenAPI document: the check of `require_password_for_new_email`.
         json_schema = {"dependentRequired": {"email": ["current_password"]}}
 
     username = Username(metadata=USERNAME)
@@ -102,26 +99,26 @@ class UpdateProfileSchema(Schema):
     current_password = CurrentPassword(required=False, metadata=PASSWORD)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def confirm_new_email(self, fields: dict[str, Any], given: dict[str, Any], **_: Any) -> None:
-        """Raise `ValidationError` where a new address comes without the password."""
+    def require_password_for_new_email(self, fields: dict[str, Any], given: dict[str, Any], **_: Any) -> None:
+        """Raise `ValidationError` for a new email address without the current password."""
         is_new = fields.get("email") not in (None, SchemaContext.get()["user"].email)
         if is_new and "current_password" not in given:
-            raise ValidationError({"current_password": ["A new e-mail address needs your current password too."]})
+            raise ValidationError({"current_password": ["Required to change your email address."]})
 
 
 class ConfirmPasswordSchema(Schema):
-    """The password, once more, before something that can't be undone."""
+    """The current password, to confirm a sensitive change."""
 
     current_password = CurrentPassword(metadata=PASSWORD)
 
 
 class ChangePasswordSchema(ConfirmPasswordSchema):
-    """A change of the password."""
+    """The current and the new password."""
 
     new_password = Password(required=True, metadata=NEW_PASSWORD)
 
 
 class PictureUploadSchema(Schema):
-    """A picture."""
+    """A new picture."""
 
     file = ImageUpload(required=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from api.http.errors import Forbidden
 from api.routes import ROUTES
+from api.security.authentication import require_owner
 
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, photo, register
@@ -86,3 +89,20 @@ def test_verbs_need_login_unless_declared_public() -> None:
     open_to_anonymous = {(resource, verb) for resource, verb, _, anonymous, *_ in ACCESS if anonymous != 401}
 
     assert {(resource.__name__, verb) for resource, _ in ROUTES for verb in resource.public} == open_to_anonymous
+
+
+@dataclass
+class Walk:
+    """A row of another model that belongs to a user."""
+
+    user_id: int
+
+
+def test_require_owner_works_for_any_model(app: Flask) -> None:
+    with register(app, "Anna") as anna:
+        walk = Walk(anna.get("/user/profile").json["data"]["id"])
+        assert require_owner(walk) is walk
+    with register(app, "Bob") as bob:
+        bob.get("/user/profile")
+        with pytest.raises(Forbidden, match=r"^This walk belongs to another user$"):
+            require_owner(walk)

@@ -76,7 +76,7 @@ def test_what_the_server_refuses_stands_at_its_field_and_nothing_typed_is_lost(s
     page.get_by_label("Password", exact=True).fill("short")
     page.get_by_role("button", name="Sign up").click()
 
-    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("Use 8 to 256"))
+    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("Must be 8 to 256"))
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign up").click()
 

@@ -67,7 +67,7 @@ def test_what_is_wrong_with_a_dog_stands_at_its_field(site: Site, page: Page) ->
     dialog = fill_in(page, name="x" * 81, breed="Poodle")
     dialog.get_by_role("button", name="Add", exact=True).click()
 
-    expect(dialog.get_by_label("Name")).to_have_accessible_description(re.compile("Use 1 to 80 characters"))
+    expect(dialog.get_by_label("Name")).to_have_accessible_description(re.compile("Must be 1 to 80 characters"))
     expect(dialog.get_by_label("Breed")).to_have_value("Poodle")
 
 

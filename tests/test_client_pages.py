@@ -82,7 +82,7 @@ def sign_up_wrongly(page: Page, site: Site) -> None:
     page.get_by_label("E-mail address").fill("anna@example.com")
     page.get_by_label("Password", exact=True).fill("short")
     page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("Use 8 to 256"))
+    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("Must be 8 to 256"))
 
 
 def log_in_wrongly(page: Page, site: Site) -> None:

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from api.config import Config
-from api.http.body import MAX_BODY, MAX_FILE
+from api.http.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from api.http.concurrency import MAX_QUEUED
 from api.pictures.decode import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, MAX_SIDE, MAX_WEBP_PIXELS
 from api.pictures.render import SIZE_1X, SIZE_2X
@@ -173,7 +173,7 @@ def test_a_deployment_tells_its_users_apart_and_logs_what_the_page_says(
 def test_the_files_of_a_deployment_fit_the_server(deployment: list[Block]) -> None:
     unit, nginx = (next(block.text for block in deployment if word in block.text) for word in ("[Unit]", "proxy_pass"))
     (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", nginx)
-    assert int(megabytes) * MIB > MAX_FILE + MAX_BODY
+    assert int(megabytes) * MIB > MAX_UPLOAD_BYTES + MAX_BODY_BYTES
     assert nginx.count("{") == nginx.count("}")
     parser = ConfigParser()
     parser.optionxform = str  # type: ignore[assignment, method-assign]
@@ -281,7 +281,7 @@ def test_every_setting_that_a_page_names_is_one() -> None:
 def test_the_page_on_uploads_has_the_limits_of_the_code() -> None:
     page = page_of("uploads").read_text()
 
-    assert f"at most {MAX_FILE // MIB} MiB" in page
+    assert f"at most {MAX_UPLOAD_BYTES // MIB} MiB" in page
     assert f"at most {MAX_PIXELS // 10**6} megapixels" in page
     assert f"a WebP or AVIF {MAX_WEBP_PIXELS // 10**6}" in page
     assert MAX_WEBP_PIXELS == MAX_AVIF_PIXELS

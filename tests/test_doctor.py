@@ -252,8 +252,8 @@ def test_an_origin_that_is_not_listed_on_another_site_is_told_both(dev: MakeApp)
 @pytest.mark.parametrize(
     ("page", "url", "site", "who"),
     [
-        ("http://app.example.com", "http://api.example.com", None, "browsers keep"),
-        (PAGE, API, "same-site", "Safari keeps"),
+        ("http://app.example.com", "http://api.example.com", None, "browsers reject"),
+        (PAGE, API, "same-site", "Safari rejects"),
     ],
 )
 @pytest.mark.parametrize("same_site", ["Lax", "None"])
@@ -270,8 +270,7 @@ def test_a_secure_cookie_over_http_is_told_with_the_setting_that_makes_it_plain(
 
     assert api_error(answer) == (401, "unauthorized")
     start = (
-        "Authentication required. PUBLIC_URL is https, so the cookie is Secure, "
-        f"and {who} none of that kind from {url}. "
+        f"Authentication required. PUBLIC_URL is https, so the cookie is Secure, and {who} such a cookie from {url}. "
     )
     assert message(answer).startswith(start)
     settings = settings_in(message(answer).partition("; or ")[2].partition(";")[0])
@@ -357,7 +356,7 @@ def test_a_bad_token_is_no_matter_of_cookies(dev: MakeApp) -> None:
 
     answer = profile(app, PAGE, "http://127.0.0.1:8000", "cross-site", Authorization="Bearer bad")
 
-    assert message(answer) == "This token is wrong or has ended"
+    assert message(answer) == "Invalid or expired token"
     assert "WARNING" not in log.getvalue()
 
 
@@ -623,7 +622,7 @@ def test_the_command_knows_that_the_server_has_older_settings(kennel: Server, do
     result = doctor(kennel, page, CORS_ORIGINS=f"{DEFAULT},{page}")
 
     assert findings(result) == (
-        f"CORS_ORIGINS has {page}, but the server does not let it in. Start the server anew with this setting"
+        f"CORS_ORIGINS has {page}, but the server does not allow it. Restart the server with this setting"
     )
 
 

@@ -188,7 +188,7 @@ def test_error_page_examples_use_public_url(make_app: Callable[..., Flask]) -> N
     pages = [html.unescape(client.get(f"/errors/{slug}").get_data(as_text=True)) for slug in ERROR_TYPES]
 
     assert not [page for page in pages if ":8000" in page]
-    for call in ("http https://api.example.com/api/v1/dogs", 'await fetch("https://api.example.com/api/v1/dogs")'):
+    for call in ("http https://api.example.com/openapi.json", 'await fetch("https://api.example.com/openapi.json")'):
         assert any(call in page for page in pages)
 
 

@@ -21,6 +21,7 @@ from marshmallow import ValidationError
 from openapi_spec_validator import validate
 from playwright.sync_api import Locator, Page, expect
 
+from api.http.error_types import ERROR_TYPES
 from api.openapi import request_body_schemas
 from api.resources.base import Resource, gives
 from api.routes import ROUTES
@@ -111,6 +112,30 @@ def test_summary_is_first_line_of_docstring(document: Json) -> None:
 
     assert {operation["operationId"]: f"{operation['summary']}." for operation in operations} == first_lines
     assert len(operations) == len(first_lines), "duplicate operationId"
+
+
+def test_declared_errors_are_known_error_types() -> None:
+    known = {kind.status for kind in ERROR_TYPES.values()} | {302}  # of a file that redirects
+    declared = {
+        f"{verb.lower()}{resource.__name__}": set(getattr(resource, verb.lower()).spec.errors)
+        for resource, _, verb in VERBS
+    }
+
+    assert any(declared.values())
+    assert {name: errors - known for name, errors in declared.items() if errors - known} == {}
+
+
+def test_created_items_have_a_location(document: Json) -> None:
+    paths = document["paths"]
+    items = {path.rpartition("/")[0] for path in paths if path.endswith("_id}")}
+    created = {
+        path: operation["responses"]["201"]["headers"]
+        for (path, _), operation in operations_by_route(document).items()
+        if "201" in operation["responses"] and path in items
+    }
+
+    assert "/api/v1/dogs" in created
+    assert [path for path, headers in created.items() if "Location" not in headers] == []
 
 
 def test_security_matches_access_matrix(document: Json) -> None:

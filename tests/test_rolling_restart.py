@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import requests
 
-from api.http.body import MAX_BODY, MAX_FILE
+from api.http.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 
 from .cluster import TwoNodeCluster, registration_fields
 from .doc_runner import blocks_of
@@ -246,7 +246,7 @@ def test_users_are_told_apart_behind_nginx_and_none_can_claim_to_be_another(ngin
 
 
 def test_a_file_that_is_too_large_is_refused_by_the_api_and_not_by_nginx(nginx: Nginx) -> None:
-    file = {"file": ("me.jpg", b"x" * (MAX_FILE + MAX_BODY + 1))}
+    file = {"file": ("me.jpg", b"x" * (MAX_UPLOAD_BYTES + MAX_BODY_BYTES + 1))}
 
     refused = nginx.call("POST", "/user/register", data=registration_fields("Anna"), files=file)
 

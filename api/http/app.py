@@ -20,7 +20,7 @@ class App(flask.Flask):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # In each request Flask checks of every hook and view whether it is asynchronous.
+        # In each request, Flask checks for every hook and view whether it is asynchronous. The answer never changes.
         self.ensure_sync: Callable[..., Any] = cache(super().ensure_sync)
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:

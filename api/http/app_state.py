@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class AppState(Generic[T]):
-    """A value that each application has one of, such as its picture store.
+    """One value per application, such as its picture store.
 
-    A module names it once (`store = AppState[PictureStore]("pictures")`), its `init_app` sets it, and `get` returns
-    that of the current application.
+    A module declares it (`store = AppState[PictureStore]("pictures")`), its `init_app` sets it, and `get` returns the
+    value of the current application.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,6 +25,6 @@ class AppState(Generic[T]):
         return value
 
     def get(self, app: Flask | None = None) -> T:
-        """Return the value of this application, or of the current one. Raise `KeyError` before `set`."""
+        """Return the value of this application, or of the current one. Raises `KeyError` before `set`."""
         value: T = (app or current_app).extensions[self.name]
         return value

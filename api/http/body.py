@@ -15,8 +15,8 @@ from .concurrency import limiters
 from .errors import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
 KIB = 1024
-MAX_BODY = 64 * KIB
-MAX_FILE = 10 * KIB * KIB
+MAX_BODY_BYTES = 64 * KIB
+MAX_UPLOAD_BYTES = 10 * KIB * KIB
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 EXPECTED_OBJECT = 'Expected a JSON object, e.g. {"name": "Rex"}'
@@ -25,7 +25,7 @@ SEND_JSON = "Send JSON with Content-Type: application/json, or a form"
 
 
 class ParsedInput(NamedTuple):
-    """Values by name, and the errors of those that could not be parsed, before any schema has seen them."""
+    """Values by name, and the errors of those that could not be parsed, before validation by a schema."""
 
     values: dict[str, Any]
     errors: dict[str, list[str]]
@@ -35,12 +35,12 @@ def read_body(takes_file: bool) -> ParsedInput:
     """Parse the body by its content type. `takes_file` allows a multipart form with a file.
 
     Raises `BadRequest` (400) for a body that can't be parsed, 413, 415, `UnprocessableEntity` (422) for JSON that is
-    not an object, and `Unavailable` (503) when too many clients are sending theirs slowly.
+    not an object, and `Unavailable` (503) while too many other bodies are being received.
     """
     kind = request.mimetype
     if kind and kind not in (FORM, MULTIPART) and not request.is_json:
         raise UnsupportedMediaType(SEND_JSON)
-    limit = MAX_BODY + (MAX_FILE if takes_file and kind == MULTIPART else 0)
+    limit = MAX_BODY_BYTES + (MAX_UPLOAD_BYTES if takes_file and kind == MULTIPART else 0)
     # Werkzeug silently truncates a chunked body at its limit. One byte more reveals that there was more.
     request.max_content_length = limit + 1
     is_form = kind in (FORM, MULTIPART)
@@ -57,7 +57,7 @@ def read_body(takes_file: bool) -> ParsedInput:
 
 def reject_oversized_body() -> None:
     """Raise 413 for a body over the limit, on a verb that does not read one."""
-    if (request.content_length or 0) > MAX_BODY:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
 
 
@@ -71,13 +71,13 @@ def parse_query(query_string: bytes) -> ParsedInput:
 
 
 def reject_duplicates(values: MultiDict[str, Any]) -> ParsedInput:
-    """Return each value by its name, with an error for each name that was sent more than once."""
+    """Return the values by name, with an error for each name that occurs more than once."""
     repeated = [name for name, given in values.lists() if len(given) > 1]
     return ParsedInput(values.to_dict(), {name: ["Duplicate field."] for name in repeated})
 
 
 def parse_form() -> MultiDict[str, Any]:
-    """Return the texts and files of a form. A browser's empty file input counts as no file."""
+    """Return the fields and files of a form. A browser's empty file input counts as no file."""
     try:
         values: MultiDict[str, Any] = MultiDict(request.form)
         files = list(request.files.items(multi=True))
@@ -89,7 +89,8 @@ def parse_form() -> MultiDict[str, Any]:
     if any(name.lstrip().startswith("{") for name in values):
         raise UnsupportedMediaType(f"Body looks like JSON but Content-Type is a form. {SEND_JSON}")
     files = [(name, file) for name, file in files if file.filename or file_size(file)]
-    if (request.stream.tell() > MAX_BODY and not files) or any(file_size(file) > MAX_FILE for _, file in files):
+    is_large_file = any(file_size(file) > MAX_UPLOAD_BYTES for _, file in files)
+    if is_large_file or (request.stream.tell() > MAX_BODY_BYTES and not files):
         raise RequestEntityTooLarge
     values.update(MultiDict(files))
     return values
@@ -116,7 +117,7 @@ def parse_json(data: bytes) -> ParsedInput:
 
 
 def parse_json_leniently(data: bytes) -> ParsedInput:
-    """Parse what orjson refuses: an unpaired surrogate is valid JSON, so only its field is wrong. Else it is 400."""
+    """Parse what orjson rejects: an unpaired surrogate is valid JSON, so only its field is invalid (422). Else 400."""
     try:
         value = json.loads(data.decode(), parse_constant=reject_constant)
         parts = value.items() if isinstance(value, dict) else [("", value)]
@@ -136,7 +137,7 @@ def reject_constant(name: str) -> NoReturn:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether a text can be encoded as UTF-8."""
+    """Return whether a string can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -28,7 +28,7 @@ MAX_STORAGE_READERS = WORKER_THREADS * 3 // 4
 
 
 class ConcurrencyLimiter:
-    """So many `permits`, and a `queue` of threads that may wait for one."""
+    """A semaphore with `permits`, and a bounded `queue` of threads that may wait for one."""
 
     def __init__(self, permits: int, queue: int = 0) -> None:
         self.running = threading.BoundedSemaphore(permits)
@@ -36,7 +36,7 @@ class ConcurrencyLimiter:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Hold a permit for the block, after waiting for one. Raises `Unavailable` where the queue is full."""
+        """Wait for a permit, and hold it for the block. Raises `Unavailable` if the queue is full."""
         if not self.admitted.acquire(blocking=False):
             raise Unavailable("Server busy. Please retry shortly")
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from flask import request
 
@@ -11,21 +11,27 @@ from models import VersionConflict
 from .request import current_request
 
 
-def if_match_version(row: Any) -> int | None:
-    """Return the version that a write must find, None without `If-Match`. Raises `VersionConflict` if it is stale.
+class Versioned(Protocol):
+    """A row with optimistic locking: `version` counts its changes, and `etag` is unique to each version."""
 
-    The row has a `version` and an `etag`.
-    """
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, without quotes."""
+
+
+def if_match_version(row: Versioned) -> int | None:
+    """Return the version that a write requires, None without `If-Match`. Raises `VersionConflict` if it is stale."""
     if request.headers.get("If-Match", "*").strip() == "*":
         return None
     if not request.if_match.is_strong(row.etag):
         raise VersionConflict(type(row))
-    version: int = row.version
-    return version
+    return row.version
 
 
 def is_not_modified(etag: str | None) -> bool:
-    """Return whether the client's copy is current, so that the answer is 304 (RFC 9110, section 13.1.2)."""
+    """Return whether the client's copy is current, so that the response is 304 (RFC 9110, section 13.1.2)."""
     request = current_request()
     if etag is None or "HTTP_IF_NONE_MATCH" not in request.environ:
         return False

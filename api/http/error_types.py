@@ -1,4 +1,4 @@
-"""The kinds of errors that clients meet, in one table: `errors.py` answers by it, and `/errors/<type>` explains it."""
+"""All error types, by slug: `errors.py` looks up status and title here, and `/errors/<slug>` shows the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ErrorType:
-    """One kind of error. `meaning`, `cause`, `httpie` and `fetch` are what its page says."""
+    """A type of error. Its page shows `meaning` and `cause`, and examples for httpie and fetch.
+
+    The texts fit any resource, and their URLs are replaced by `PUBLIC_URL`.
+    """
 
     slug: str
     status: int
@@ -19,7 +22,7 @@ class ErrorType:
 
     @property
     def path(self) -> str:
-        """The stable path that names this kind in `error.type`."""
+        """The stable path in `error.type`."""
         return f"/errors/{self.slug}"
 
 
@@ -30,136 +33,134 @@ LOGIN_FETCH = """await fetch("http://localhost:8000/user/login", {
   headers: {"Content-Type": "application/json"},
   body: JSON.stringify({email, password}),
 })"""
-JSON_HTTPIE = "http --session=anna :8000/api/v1/dogs name=Rex breed=Poodle"
-JSON_FETCH = """await fetch("http://localhost:8000/api/v1/dogs", {
-  method: "POST",
+JSON_HTTPIE = "http --session=anna PATCH :8000/user/profile username=Anna"
+JSON_FETCH = """await fetch("http://localhost:8000/user/profile", {
+  method: "PATCH",
   credentials: "include",
   headers: {"Content-Type": "application/json"},
-  body: JSON.stringify({name: "Rex", breed: "Poodle"}),
+  body: JSON.stringify({username: "Anna"}),
 })"""
-WAIT_FETCH = """const response = await fetch(url, options)
+RETRY_FETCH = """const response = await fetch(url, options)
 if (response.headers.has("Retry-After")) {
   const seconds = Number(response.headers.get("Retry-After"))
-  setTimeout(tryAgain, seconds * 1000)
+  setTimeout(retry, seconds * 1000)
 }"""
 
 ERROR_TYPES = {
     kind.slug: kind
     for kind in (
         ErrorType(
-            "bad-request", 400, "The request can't be read",
-            "The server could not make sense of the request, so it did nothing.",
-            "A JSON body that is empty or broken: a comma too many, a missing quote, text that is not UTF-8.",
+            "bad-request", 400, "Bad request",
+            "The request is malformed, so the server did not process it.",
+            "An empty or invalid JSON body: a trailing comma, a missing quote, text that is not UTF-8.",
             JSON_HTTPIE, JSON_FETCH,
         ),
         ErrorType(
-            "unauthorized", 401, "You are not logged in",
-            "This call is for users who are logged in, and nobody is logged in by this request.",
-            "The cookie was not sent (a fetch without credentials: \"include\"), the session has ended, "
-            "or the name, the address or the password is wrong.",
+            "unauthorized", 401, "Unauthorized",
+            "This request requires a login, and has no valid credentials.",
+            "The cookie was not sent (fetch without credentials: \"include\"), the session or token has expired, "
+            "or the username, the email address or the password is wrong.",
             LOGIN_HTTPIE, LOGIN_FETCH,
         ),
         ErrorType(
-            "forbidden", 403, "You may not do this",
-            "The server knows who you are, and you are not the one who may do this.",
-            "The dog belongs to another account, or the current password that you sent is wrong.",
-            "http :8000/api/v1/dogs/1    # user_id is the account that may change it", JSON_FETCH,
+            "forbidden", 403, "Forbidden",
+            "You are logged in, but you are not allowed to do this.",
+            "The resource belongs to another user, or the current password that you sent is wrong.",
+            "http --session=anna :8000/user/profile    # compare its id with the user_id of the resource",
+            """const response = await fetch("http://localhost:8000/user/profile", {credentials: "include"})
+const {data: user} = await response.json()
+const mayEdit = resource.user_id === user.id""",
         ),
         ErrorType(
-            "cross-site", 403, "This web page may not use the API",
-            "A browser sent this request from a web page of an origin that the server does not know.",
+            "cross-site", 403, "Cross-origin request refused",
+            "CSRF protection: a browser sent this request from a page whose origin the server does not trust.",
             "The page's origin is missing from the setting CORS_ORIGINS. http://localhost:3000 and "
             "http://127.0.0.1:3000 are two different origins.",
-            "http :8000/api/v1/dogs    # httpie is no browser and is never stopped by this",
+            "http POST :8000/user/logout    # not a browser: no Origin header, so CORS and CSRF do not apply",
             "// On the server: CORS_ORIGINS=http://localhost:3000,https://www.example.com make run",
         ),
         ErrorType(
-            "not-found", 404, "There is nothing here",
-            "No page, user, dog or picture has this address.",
-            "A typing error in the path, an id that was never given, or something that has been deleted.",
-            "http :8000/api/v1/dogs", 'await fetch("http://localhost:8000/api/v1/dogs")',
+            "not-found", 404, "Not found",
+            "Nothing exists at this URL.",
+            "A typo in the path, an id that does not exist, or a resource that has been deleted.",
+            "http :8000/openapi.json    # lists every path",
+            """const response = await fetch("http://localhost:8000/openapi.json")
+console.log(Object.keys((await response.json()).paths))""",
         ),
         ErrorType(
-            "method-not-allowed", 405, "This address does not take that method",
-            "The address exists, but not for this verb. The Allow header lists the verbs it takes.",
-            "A GET where a POST was meant, such as opening /user/login in a browser.",
+            "method-not-allowed", 405, "Method not allowed",
+            "This URL does not support the method. The Allow header lists the methods that it supports.",
+            "A GET instead of a POST, such as opening /user/login in a browser.",
             LOGIN_HTTPIE, LOGIN_FETCH,
         ),
         ErrorType(
-            "conflict", 409, "Somebody else has it",
-            "A value that may exist only once is taken.",
-            "Another account has this username or this e-mail address; upper and lower case do not matter. "
-            "Or something that you refer to was deleted at this very moment.",
+            "conflict", 409, "Conflict",
+            "A unique value is already taken, or a referenced record no longer exists.",
+            "Another account has this username or email address (upper and lower case are the same), or a concurrent "
+            "request deleted a record that this one refers to.",
             "http --session=anna PATCH :8000/user/profile username=anna2",
-            """await fetch("http://localhost:8000/user/profile", {
-  method: "PATCH",
-  credentials: "include",
-  headers: {"Content-Type": "application/json"},
-  body: JSON.stringify({username: "anna2"}),
-})""",
+            JSON_FETCH.replace('"Anna"', '"anna2"'),
         ),
         ErrorType(
-            "precondition-failed", 412, "It has changed in the meantime",
-            "You asked to write only if nothing has changed, by If-Match, and something has changed.",
-            "Somebody, perhaps you in another window, has saved it since you read it.",
-            "http :8000/api/v1/dogs/1    # read it again, then write with If-Match and its new ETag",
+            "precondition-failed", 412, "Precondition failed",
+            "The request had an If-Match header, and the resource was modified in the meantime.",
+            "Someone else, or you in another window, has saved it since you fetched it.",
+            "http :8000/path/of/the/resource    # fetch it again, then write with If-Match and its new ETag",
             """const fresh = await fetch(url)
 await fetch(url, {
   method: "PATCH",
   credentials: "include",
   headers: {"Content-Type": "application/json", "If-Match": fresh.headers.get("ETag")},
-  body: JSON.stringify({name: "Rex"}),
+  body: JSON.stringify(changes),
 })""",
         ),
         ErrorType(
-            "too-large", 413, "That is too much",
-            "The body of the request is larger than the server takes.",
-            "A picture over 10 MiB, or another body over 64 KiB.",
+            "too-large", 413, "Payload too large",
+            "The request body exceeds the limit.",
+            "An upload over 10 MiB, or another body over 64 KiB.",
             "http --session=anna --form PUT :8000/user/picture file@photo.jpg    # at most 10 MiB",
-            "if (file.size > 10 * 1024 * 1024) alert(\"Please choose a smaller picture.\")",
+            "if (file.size > 10 * 1024 * 1024) alert(\"Please choose a smaller file.\")",
         ),
         ErrorType(
-            "unsupported-media-type", 415, "The body is of a type that is not read here",
-            "The Content-Type header names a format that this call does not read, or there is none.",
-            "A fetch with a string as its body and no Content-Type header.",
+            "unsupported-media-type", 415, "Unsupported media type",
+            "The server does not accept a body of this content type here.",
+            "A missing or wrong Content-Type header, such as that of fetch with a string as the body.",
             JSON_HTTPIE, JSON_FETCH,
         ),
         ErrorType(
-            "validation", 422, "Some fields are wrong",
-            "The request was read, but some of its fields can't be taken. error.fields names each of them "
-            "and says what to change.",
-            "A missing field, a value that is too long, a field that does not exist, or a file that is no picture.",
+            "validation", 422, "Validation failed",
+            "The request was parsed, but some fields are invalid. error.fields maps each of them to its messages.",
+            "A missing or unknown field, a value that is too long, or a file that is not an image.",
             JSON_HTTPIE,
             """const {error} = await response.json()
 for (const [field, messages] of Object.entries(error?.fields ?? {})) {
-  showAt(field, messages)
+  showBeside(field, messages)
 }""",
         ),
         ErrorType(
-            "too-many-requests", 429, "Too often",
-            "You have tried this too often. The Retry-After header says in how many seconds to try again.",
-            "Too many wrong passwords, or too many registrations from one address.",
-            "http --headers :8000/user/login email=anna@example.com password='...'    # look at Retry-After, and wait",
-            WAIT_FETCH,
+            "too-many-requests", 429, "Too many requests",
+            "You have exceeded a rate limit. The Retry-After header is the number of seconds to wait.",
+            "Too many wrong passwords, or too many registrations from one IP address.",
+            "http --headers :8000/user/login email=anna@example.com password='...'    # see Retry-After",
+            RETRY_FETCH,
         ),
         ErrorType(
-            "internal", 500, "The server made a mistake",
-            "Something went wrong that is not your fault.",
-            "A bug. The log of the server tells more, under the request id of the answer.",
+            "internal", 500, "Internal server error",
+            "The server failed to process the request. This is not your fault.",
+            "A bug. The server's log has the details, under the X-Request-ID of the response.",
             "http :8000/health/live", 'console.log(response.headers.get("X-Request-ID"))',
         ),
         ErrorType(
-            "unavailable", 503, "Busy",
-            "The server can't do this right now. Retry-After says in how many seconds to try again.",
-            "The database or the place of the pictures can't be reached, or many people are logging in at this moment.",
-            "http :8000/health/live", WAIT_FETCH,
+            "unavailable", 503, "Service unavailable",
+            "The server cannot process the request right now. The Retry-After header is the number of seconds to wait.",
+            "The database or the storage of uploads is unreachable, or too many requests are waiting.",
+            "http :8000/health/ready", RETRY_FETCH,
         ),
         ErrorType(
-            "insufficient-storage", 507, "There is no room left",
-            "The server has no room to store what you sent, so nothing of it was kept.",
-            "The disk of the database or of the pictures is full. Reading goes on; whoever runs the server has to make "
-            "room, then it works again.",
-            "http :8000/api/v1/dogs    # reading goes on",
+            "insufficient-storage", 507, "Insufficient storage",
+            "The server has no disk space left, so nothing was stored.",
+            "The disk of the database or of the uploads is full. Reads still work; the administrator must free space.",
+            "http :8000/openapi.json    # reads still work",
             """const response = await fetch(url, options)
 if (response.status === 507) {
   alert("The server is full. Please try again later.")

@@ -104,19 +104,17 @@ class StorageFull(Exception):
     """The picture storage has no space left."""
 
 
+# Messages of HTTP exceptions. Others have the title of their error type.
 MESSAGES = {
     400: "Malformed request",
-    404: "Not found",
-    405: "Method not allowed",
     413: "Request body too large (limit 64 KiB; 10 MiB for uploads)",
-    500: "Internal server error",
 }
 DATABASE_UNAVAILABLE = "Database unavailable. Please retry"
 DISK_FULL_MESSAGE = "Insufficient storage: the server's disk is full"
 
 
 def init_app(app: Flask) -> None:
-    """Handle every exception by `handle_exception`."""
+    """Register `handle_exception` for every exception."""
     app.register_error_handler(Exception, handle_exception)
 
 
@@ -147,7 +145,7 @@ def root_cause(error: Exception) -> str:
 
 
 def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
-    """Return the slug, message, fields and headers of an exception. One that is not known here is a bug: 500."""
+    """Return the slug, message, fields and headers of an exception. An unknown one is a bug: 500."""
     match error:
         case ApiError():
             return error.slug, str(error), error.fields, error.headers
@@ -174,7 +172,7 @@ def to_problem(error: Exception) -> tuple[str, str, Mapping[str, Any] | None, Ma
             return "insufficient-storage", DISK_FULL_MESSAGE, None, {}
         case peewee.OperationalError() | peewee.InterfaceError() | StorageError():
             return "unavailable", DATABASE_UNAVAILABLE, None, {"Retry-After": "1"}
-    return "internal", MESSAGES[500], None, {}
+    return "internal", ERROR_TYPES["internal"].title, None, {}
 
 
 def http_error(error: HTTPException) -> tuple[str, str, None, Mapping[str, str]]:

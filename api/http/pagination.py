@@ -1,4 +1,4 @@
-"""Pagination by opaque, signed cursors: no row is repeated or skipped, whatever was inserted or deleted in between."""
+"""Keyset pagination with opaque, signed cursors: no row is repeated or skipped under concurrent writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.db.keyset import CursorPosition, ListQuery, QueryStrategy, fetch_aft
 
 from .request import current_request
 
-# Query strings that are remembered without their cursor.
+# Query strings that are cached without their cursor.
 QUERY_CACHE_SIZE = 1000
 
 
@@ -53,9 +53,9 @@ def paginate(
 ) -> Page:
     """Return one page of the model's rows, by keyset pagination.
 
-    `query` has `limit`, `sort`, and where given `cursor` and filters. `columns` maps the names that sort and filter to
+    `query` has `limit`, `sort`, and optionally `cursor` and filters. `columns` maps the names of sorts and filters to
     columns, and must include `id`. `search` finds the rows that contain `q` (see `models.search.search`).
-    Raises `ValidationError` for a cursor that is invalid, or of another sort or filter.
+    Raises `ValidationError` for a cursor that is invalid or belongs to another sort or filter.
     """
     limit, sort = query["limit"], query["sort"]
     values = {name: query[name] for name in columns if query.get(name, False) is not False}

@@ -1,4 +1,4 @@
-"""The base of all resources: default deny, and the decorators that declare what a verb takes and gives."""
+"""The base of all resources: default deny, and the decorators that declare the input and output of a verb."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..http.responses import JSON, JsonResponse, NotModified, success_body
 from ..pictures.store import render_limited
 from ..security.authentication import bearer_token, require_login
 
-# Query strings whose loaded fields are cached, and the length up to which they are.
+# How many loaded query strings are cached, and up to which length.
 QUERY_CACHE_SIZE, MAX_CACHED_QUERY_BYTES = 1000, 500
 
 Handler = Callable[..., Any]
@@ -29,10 +29,10 @@ Dump = Callable[[Any], Any]
 
 
 class ResponseSpec(NamedTuple):
-    """What a verb declares of its responses, for the OpenAPI document.
+    """The responses of a verb, for the OpenAPI document.
 
-    JSON has a `schema`, wrapped in the envelope; `many` is a list. `errors` are the statuses that this verb adds to
-    those that every verb can answer. `has_etag` declares an `ETag` header (and on reads `If-None-Match` and 304).
+    JSON has a `schema`, wrapped in the envelope; `many` is a list. `errors` are the error statuses besides those that
+    every verb can return. `has_etag` declares an `ETag` header (and for reads `If-None-Match` and 304).
     """
 
     media_type: str
@@ -45,7 +45,7 @@ class ResponseSpec(NamedTuple):
 
 
 class FileResponse(NamedTuple):
-    """A file to send as it is, with its headers. `etag` changes when the content does."""
+    """A file to send, with its headers. `etag` changes with the content."""
 
     content: Any
     headers: Mapping[str, str] = {}
@@ -53,23 +53,23 @@ class FileResponse(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """A temporary redirect to where the file is, with its headers."""
+    """A temporary redirect to the URL of a file, with its headers."""
 
     url: str
     headers: Mapping[str, str]
 
 
 class Resource(flask_restful.Resource):
-    """A resource. Each of its verbs needs a login, unless the class names it in `public` (default deny)."""
+    """A resource. Each of its verbs requires a login, unless the class lists it in `public` (default deny)."""
 
     public: frozenset[str] | set[str] = frozenset()
     init_every_request = False  # one instance serves all requests, so it has no state
 
     def dispatch_request(self, **path: Any) -> Any:
-        """Call the verb if the caller may. Raises `Unauthorized`, and `ValidationError` for an unknown parameter."""
+        """Call the verb if the caller may. Raises `Unauthorized`, and `ValidationError` for unknown parameters."""
         request = current_request()
         method = "GET" if request.method == "HEAD" else request.method
-        # An invalid token is refused everywhere, also where anonymous callers are welcome.
+        # An invalid token is refused everywhere, also on public verbs.
         if method not in self.public or bearer_token() is not None:
             require_login()
         verb = getattr(self, method.lower())

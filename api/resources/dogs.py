@@ -27,8 +27,8 @@ class DogList(Resource):
     def get(self, query: dict[str, Any]) -> Page:
         """List dogs, one page at a time: all of them, those that match the filters, or your own.
 
-        `page.next` is the `cursor` of the next page, and null on the last; the `Link` header has its URL. `mine` needs
-        a login.
+        `page.next` is the `cursor` of the next page, and null on the last; the `Link` header has its URL. `mine`
+        requires a login.
         """
         if query["mine"]:
             query["mine"] = require_login().id  # the user's id, so that the cursor is only valid for that user

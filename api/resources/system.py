@@ -42,8 +42,8 @@ class ProfilePicture(Resource):
     def get(self, image: str) -> FileResponse | Redirect:
         """Get the file of a picture.
 
-        A name is never reused, so browsers may cache it for ever. Where `UPLOADS_REDIRECT` is set, the answer is a
-        redirect to a signed URL of the store.
+        A name is never reused, so browsers may cache it forever. If `UPLOADS_REDIRECT` is set, the response redirects
+        to a signed S3 URL.
         """
         if current_app.config["UPLOADS_REDIRECT"]:
             return Redirect(or_404(picture_store.get().signed_url(image, request.method)), REDIRECT_HEADERS)
@@ -51,7 +51,7 @@ class ProfilePicture(Resource):
 
 
 def or_404(found: T | None) -> T:
-    """Return what was found of a picture. Raises `NotFound` for None."""
+    """Return what was found, a picture or its URL. Raises `NotFound` for None."""
     if found is None:
         raise NotFound("Picture not found")
     return found
@@ -64,7 +64,7 @@ class ErrorPage(Resource):
 
     @sends_file("text/html")
     def get(self, slug: str) -> FileResponse:
-        """Explain an error type on a page for people."""
+        """Get the page that explains an error type."""
         if slug not in ERROR_TYPES:
             raise NotFound("Error type not found")
         nonce = secrets.token_urlsafe(16)
@@ -81,7 +81,7 @@ class Health(Resource):
 
     @gives(HealthSchema)
     def get(self) -> dict[str, Any]:
-        """Check that the server answers (liveness)."""
+        """Check that the server responds (liveness)."""
         return {"live": True}
 
 
@@ -92,10 +92,10 @@ class Readiness(Resource):
 
     @gives(ReadinessSchema)
     def get(self) -> dict[str, Any]:
-        """Check that the server can do its work (readiness).
+        """Check that the server can handle requests (readiness).
 
-        The database answers, no migration is pending, pictures can be stored, and the server is not shutting down.
-        Else `error.fields` has the reasons. The answer comes within two seconds.
+        The database is reachable, no migration is pending, pictures can be stored, and the server is not shutting down.
+        Otherwise `error.fields` has the reasons. The response takes at most two seconds.
         """
         require_readiness()
         return {"database": True, "migrations": True, "store": True}

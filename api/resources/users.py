@@ -36,7 +36,7 @@ class UserRegister(Resource):
     def post(self, fields: dict[str, Any]) -> User:
         """Create an account, optionally with a picture, and log in.
 
-        At most 30 registrations a minute from one address.
+        At most 30 registrations per minute from one IP address.
         """
         password_hash = hash_password(fields.pop("password"))
         with stored_picture(fields.pop("file", None), fields["username"]) as picture:
@@ -83,7 +83,7 @@ class UserProfile(Resource):
     def patch(self, fields: dict[str, Any]) -> User:
         """Change your username, your email address or your picture.
 
-        A new email address needs `current_password`; at most 10 wrong ones in 5 minutes.
+        A new email address requires `current_password`; at most 10 wrong ones in 5 minutes.
         """
         user = require_login()
         password = fields.pop("current_password", None)
@@ -125,7 +125,7 @@ class UserPicture(Resource):
 
     @gives(PrivateUserSchema)
     def delete(self) -> User:
-        """Return to the default picture."""
+        """Reset your picture to the default."""
         return update_account(require_login(), to_default=True)
 
 

@@ -1,4 +1,7 @@
-"""Why a browser's call from another origin fails, and what to change. In dev mode, refusals say it themselves."""
+"""Diagnosis of CORS and cookie problems: why a cross-origin request fails, and which setting to change.
+
+`flask doctor` shows it for a running deployment; in dev mode, the error responses contain it.
+"""
 
 from __future__ import annotations
 
@@ -30,23 +33,23 @@ def diagnose(
     cookie_came: bool = False,
     fetch_site: str | None = None,
 ) -> list[str]:
-    """What keeps a page from using this server with a cookie: the causes, each with what to change.
+    """Return what keeps a page from using this server with a cookie: each cause, and what to change.
 
-    `page` is its Origin header, `url` the origin that it calls, `allowed` whether the server lets that page in, and
-    `fetch_site` the Sec-Fetch-Site header, by which the browser itself says whether the two are of one site.
+    `page` is the page's Origin header, `url` the origin that it calls, `allowed` whether the server allows the page,
+    and `fetch_site` the Sec-Fetch-Site header, in which the browser reports whether both are of the same site.
     """
     listed, same_site = config["CORS_ORIGINS"], config["SESSION_COOKIE_SAMESITE"]
     try:
         page = origin(page)
-    except ValueError:  # mostly `null`, as opaque origins are written (HTML, section 7.1.1)
+    except ValueError:  # usually `null`, an opaque origin (HTML, section 7.1.1)
         home = next(iter(listed), "http://localhost:3000")
         return [f"A file, a sandboxed frame or an extension has no origin to list. Serve the page from {home}"]
     found = []
     over_http = config["IS_HTTPS"] and url.startswith("http:") and not (allowed and cookie_came)
     if over_http:
         found.append(secure_over_http(url, same_site))
-    crosses = fetch_site == "cross-site" if fetch_site else site_of(page) != site_of(url)
-    if crosses and not cookie_came and same_site != "None":
+    is_cross_site = fetch_site == "cross-site" if fetch_site else site_of(page) != site_of(url)
+    if is_cross_site and not cookie_came and same_site != "None":
         here, there = rebase_origin("", page), rebase_origin("", url)
         cause = f"To a browser, {here} and {there} are two sites, and a SameSite={same_site} cookie stays within one"
         change, better = same_site_advice(page, url, allowed, config)
@@ -62,18 +65,18 @@ def diagnose(
 
 
 def secure_over_http(url: str, same_site: str) -> str:
-    """The finding where a Secure cookie would have to come over plain http (RFC 6265bis, section 5.7)."""
-    keep = "Safari keeps" if is_local(url) else "browsers keep"
+    """Return the finding for a Secure cookie over plain http (RFC 6265bis, section 5.7)."""
+    reject = "Safari rejects" if is_local(url) else "browsers reject"
     lax = " and SESSION_COOKIE_SAMESITE=Lax" if same_site == "None" else ""
     return (
-        f"PUBLIC_URL is https, so the cookie is Secure, and {keep} none of that kind from {url}. "
-        f"Call the https address; or set PUBLIC_URL={url}{lax} where there is no TLS; "
-        f"or set TRUSTED_PROXIES=1 where a proxy in front ends TLS and says so by X-Forwarded-Proto"
+        f"PUBLIC_URL is https, so the cookie is Secure, and {reject} such a cookie from {url}. "
+        f"Call the https URL; or set PUBLIC_URL={url}{lax} if there is no TLS; "
+        f"or set TRUSTED_PROXIES=1 if a reverse proxy terminates TLS and sends X-Forwarded-Proto"
     )
 
 
 def same_site_advice(page: str, url: str, allowed: bool, config: Mapping[str, Any]) -> tuple[str, str]:
-    """What to change where a cookie had to cross sites (RFC 6265bis, section 5.2), and the origin of the page then."""
+    """Return what to change for a cross-site cookie (RFC 6265bis, section 5.2), and the page's origin after that."""
     if is_local(page) and is_local(url):
         call, better = rebase_origin(url, page), rebase_origin(page, url)
         if not allowed or urlsplit(page).scheme != urlsplit(url).scheme:
@@ -86,32 +89,32 @@ def same_site_advice(page: str, url: str, allowed: bool, config: Mapping[str, An
     settings = "SESSION_COOKIE_SAMESITE=None" + ("" if config["IS_HTTPS"] else f" and PUBLIC_URL={secured}")
     return (
         f"Serve both from one domain, such as https://www.example.com and https://api.example.com; or set {settings}, "
-        f"which needs https and a browser that takes third-party cookies (Safari does not)"
+        f"which requires https and a browser that accepts third-party cookies (Safari does not)"
     ), page
 
 
 def not_listed(page: str, listed: Sequence[str]) -> str:
-    """The finding where the server does not let this origin in, with the list to set."""
+    """Return the finding for an origin that the server does not allow, with the list to set."""
     if page in listed:
-        return f"CORS_ORIGINS has {page}, but the server does not let it in. Start the server anew with this setting"
+        return f"CORS_ORIGINS has {page}, but the server does not allow it. Restart the server with this setting"
     near = "".join(f" ({known} is)" for known in get_close_matches(page, listed, 1, 0.5))
     return f"{page} is not in CORS_ORIGINS{near}. Set CORS_ORIGINS={','.join([*listed, page])} if it is your page"
 
 
 def rebase_origin(address: str, to: str) -> str:
-    """The port of one origin at the scheme and host of another."""
+    """Return an origin with the scheme and host of another, and its own port."""
     port = urlsplit(address).port
     return f"{urlsplit(to).scheme}://{host_of(to)}" + (f":{port}" if port else "")
 
 
 def host_of(address: str) -> str:
-    """The host of an origin, as it is written in a URL."""
+    """Return the host of an origin, as it is written in a URL."""
     parts = urlsplit(address)
     return parts.netloc.removesuffix(f":{parts.port}")
 
 
 def parse_ip(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a host is, or None for a name."""
+    """Return the IP address of a host, or None for a name."""
     try:
         return ip_address(host.strip("[]"))
     except ValueError:
@@ -119,14 +122,14 @@ def parse_ip(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_local(address: str) -> bool:
-    """Whether this origin is on the browser's own machine."""
+    """Return whether this origin is on the browser's own machine."""
     host = host_of(address)
-    number = parse_ip(host)
-    return number.is_loopback or number.is_unspecified if number else f".{host}".endswith(".localhost")
+    ip = parse_ip(host)
+    return ip.is_loopback or ip.is_unspecified if ip else f".{host}".endswith(".localhost")
 
 
 def site_of(address: str) -> tuple[str, str]:
-    """The site of an origin: its scheme and registrable domain, or host where there is none (HTML, section 7.1.1)."""
+    """Return the site of an origin: scheme and registrable domain, or else host (HTML, section 7.1.1)."""
     host = host_of(address)
     domain = None if parse_ip(host) else suffixes().privatesuffix(host)
     return urlsplit(address).scheme, domain or host
@@ -134,14 +137,14 @@ def site_of(address: str) -> tuple[str, str]:
 
 @cache
 def suffixes() -> PublicSuffixList:
-    """The public suffixes, such as `com`, `co.uk` and `github.io`; read at the first call."""
+    """Return the public suffixes, such as `com`, `co.uk` and `github.io`. The list is read at the first call."""
     return PublicSuffixList()
 
 
 def enable_refusal_hints(app: Flask) -> None:
-    """Let refusals say their cause and what to change, in their message and in the log. For dev mode alone.
+    """Add the findings to the messages of 401 and 403 responses, and log them. For dev mode only.
 
-    The log too, since a browser hides from a page what its origin may not read.
+    They are logged since a browser hides the response from a page of an origin that is not allowed.
     """
     app.register_error_handler(CrossOriginForbidden, answer_with_findings)
     app.register_error_handler(Unauthorized, answer_with_findings)
@@ -149,17 +152,17 @@ def enable_refusal_hints(app: Flask) -> None:
 
 
 def answer_with_findings(error: ApiError) -> Response:
-    """The response for a refusal, its message made more exact."""
+    """Return the error response, with the findings in its message."""
     found = findings_of_request()
     if found and isinstance(error, CrossOriginForbidden):
         error = CrossOriginForbidden(". ".join(found))
-    elif found and str(error) == str(Unauthorized()):  # no cookie would make a wrong password right
+    elif found and str(error) == str(Unauthorized()):  # but not for a wrong password, which no cookie cures
         error = Unauthorized(". ".join([str(error), *found]))
     return handle_exception(error)
 
 
 def log_findings(response: Response) -> Response:
-    """Log what a page fails by that may not read this answer, or is not logged in."""
+    """Log the findings for a page that is not logged in, or may not read the response."""
     if response.status_code == 401 or request.headers.get("Origin") not in trusted_origins():
         found = findings_of_request()
         if found:
@@ -168,7 +171,7 @@ def log_findings(response: Response) -> Response:
 
 
 def findings_of_request() -> list[str]:
-    """The findings for the page that sends this request; none where no page does, or it has a bearer token."""
+    """Return the findings for the page that sent this request; none without an Origin, or with a bearer token."""
     page = request.headers.get("Origin")
     if not page or bearer_token() is not None:
         return []
@@ -183,14 +186,15 @@ def findings_of_request() -> list[str]:
 
 
 def url_called() -> str:
-    """The origin of this request's URL, as its browser saw it, also where a proxy ends TLS that we are not told of.
+    """Return the origin of this request's URL in the browser, also behind a proxy that is not configured as trusted.
 
-    Browsers send Sec-Fetch-Site over https alone, and to their own machine (W3C, Fetch Metadata Request Headers).
+    Browsers send Sec-Fetch-Site only over https and to their own machine (W3C, Fetch Metadata Request Headers).
     """
     forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
     try:
-        plain = origin(f"http://{request.host}")
-        fetched = "Sec-Fetch-Site" in request.headers and not is_local(plain)
-        return origin(f"https://{request.host}") if request.is_secure or forwarded == "https" or fetched else plain
+        url = origin(f"http://{request.host}")
+        has_metadata = "Sec-Fetch-Site" in request.headers and not is_local(url)
+        is_https = request.is_secure or forwarded == "https" or has_metadata
+        return origin(f"https://{request.host}") if is_https else url
     except ValueError:
         return current_app.config["PUBLIC_URL"]

@@ -64,8 +64,8 @@ def init_app(app: Flask) -> None:
 def check_origin() -> None:
     """CSRF protection: refuse unsafe methods from untrusted origins (OWASP, CSRF Prevention).
 
-    A browser sends `Origin`, or else `Sec-Fetch-Site`; a client that is no browser sends neither. Calls with a bearer
-    token are exempt: a foreign page has no token to send.
+    A browser sends `Origin`, or else `Sec-Fetch-Site`; other clients send neither. Requests with a bearer token are
+    exempt: a page of another site has no token to send.
     """
     if current_request().method in SAFE_METHODS or is_bearer(request.headers.get("Authorization", "")):
         return
@@ -84,7 +84,7 @@ def trusted_origins() -> set[str]:
     """Return the origins of `CORS_ORIGINS` and of this server, by its `PUBLIC_URL` and by this request's host."""
     config = current_app.config
     trusted = {config["PUBLIC_URL"], *config["CORS_ORIGINS"]}
-    if request.is_secure or not config["IS_HTTPS"]:  # to a server behind TLS, a page over http is a foreign one
+    if request.is_secure or not config["IS_HTTPS"]:  # to a server on https, a page on http is another origin
         trusted.add(request.host_url.rstrip("/"))
     return trusted
 

@@ -28,66 +28,66 @@ REGISTRATIONS: RateLimitItem = RateLimitItemPerMinute(30, 1, "registrations")
 
 
 class DatabaseStorage(Storage):
-    """The storage of the `limits` package at `database://`: a row of `RateLimit` for each counter."""
+    """A storage for the `limits` package, at `database://`: one `RateLimit` row per counter."""
 
     STORAGE_SCHEME = ["database"]
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What its methods raise when the storage fails."""
+        """The exception that its methods raise if the storage fails."""
         return peewee.DatabaseError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, and return the new count of a window of `expiry` seconds."""
+        """Increment a counter with a window of `expiry` seconds, and return it."""
         return RateLimit.add(key, amount, expiry)
 
     def get(self, key: str) -> int:
-        """The count of the current window."""
+        """Return the count of the current window."""
         counter = RateLimit.current(key)
         return counter.count if counter else 0
 
     def get_expiry(self, key: str) -> float:
-        """When the current window ends, in seconds since 1970."""
+        """Return when the current window ends, as a Unix timestamp."""
         counter = RateLimit.current(key)
         return counter.expires_at.timestamp() if counter else time.time()
 
     def check(self) -> bool:
-        """Whether the storage answers."""
+        """Return whether the storage is healthy."""
         RateLimit.current("")
         return True
 
     def reset(self) -> int:
-        """Forget every count, and return how many there were."""
+        """Delete all counters, and return how many there were."""
         return RateLimit.delete_counters()
 
     def clear(self, key: str) -> None:
-        """Forget one count."""
+        """Delete one counter."""
         RateLimit.delete_counters(key)
 
 
 def client_address() -> str:
-    """Who calls, by address. One subscriber has a whole /64 of IPv6 addresses (RFC 6177), so they count as one."""
+    """Return the client's IP address. An IPv6 address is cut to its /64, which belongs to one subscriber (RFC 6177)."""
     try:
-        found = ip_address(request.remote_addr or "")
+        address = ip_address(request.remote_addr or "")
     except ValueError:
         return "unknown"
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
-    return str(found)
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+    return str(address)
 
 
-# None where `RATELIMIT_ENABLED` is false.
+# None if `RATELIMIT_ENABLED` is false.
 limiter = AppState[FixedWindowRateLimiter | None]("rate_limiter")
 
 
 def init_app(app: Flask) -> None:
-    """Count in the storage of `RATELIMIT_STORAGE_URI`, where limits are on."""
+    """Create the limiter, with the storage of `RATELIMIT_STORAGE_URI`."""
     enabled, uri = app.config["RATELIMIT_ENABLED"], app.config["RATELIMIT_STORAGE_URI"]
     limiter.set(app, FixedWindowRateLimiter(storage_from_string(uri, wrap_exceptions=True)) if enabled else None)
 
 
 def limit_registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: count each call of this verb against the client's address, refused ones included."""
+    """Decorator: limit registrations per client address. Refused ones count too."""
 
     @wraps(verb)
     def limited(*args: Any, **kwargs: Any) -> Any:
@@ -100,7 +100,7 @@ def limit_registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def rate_limit_key(user: User | None, name: str) -> str:
-    """Return the key that an account's failures are counted under. An unknown name is counted too, as a hash."""
+    """Return the key of an account's failures. An unknown name is counted too, as a hash."""
     return f"user:{user.id}" if user else hashlib.sha256(casefold_nfc(name).encode()).hexdigest()
 
 
@@ -108,8 +108,8 @@ def rate_limit_key(user: User | None, name: str) -> str:
 def throttle_failures(action: str, account: str) -> Iterator[None]:
     """Count 401 and 403 raised in the block against the account and the address. Raises `TooManyRequests` at a limit.
 
-    The limits are checked again afterwards: of concurrent guesses, those past the limit learn nothing, not even that
-    a password was right.
+    The limits are checked again afterwards, so concurrent guesses past the limit learn nothing, not even that a
+    password was correct.
     """
     rate_limiter = limiter.get()
     if not rate_limiter:

@@ -1,4 +1,4 @@
-"""The session cookie: Flask's signed cookie, with a cache of verified signatures and the lifetime of our sessions."""
+"""The session cookie: Flask's signed cookie, with a cache of verified signatures and our session lifetimes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from models.base import utc_now
 from models.session import REMEMBER_DURATION
 
-# Verified cookies that are remembered.
+# Verified cookies that are cached.
 COOKIE_CACHE_SIZE = 1000
 
 
 class SessionCookie(SecureCookieSessionInterface):
-    """Flask's session interface, where `permanent` means as long as a remembered session may live."""
+    """Flask's session interface, where a `permanent` session lasts for `REMEMBER_DURATION`."""
 
     def __init__(self, app: Flask) -> None:
         serializer: Any = super().get_signing_serializer(app)
         self.signing_serializer = serializer
-        # Whether a signature is valid never changes, and verifying is slow. What it stands for is loaded each time.
+        # Verification is slow and its result never changes. The session itself is loaded from the database each time.
         self.unsign = lru_cache(COOKIE_CACHE_SIZE)(serializer.make_signer(serializer.salt).unsign)
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        """Return the serializer. Flask would make one for each request, with a cookie or not."""
+        """Return the serializer. Flask would create one for each request, with or without a cookie."""
         return self.signing_serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the content of the cookie, or an empty session if its signature is not ours."""
+        """Return the content of the cookie, or an empty session if its signature is invalid."""
         cookie = "HTTP_COOKIE" in request.environ and request.cookies.get(app.config["SESSION_COOKIE_NAME"])
         if not cookie:
             return self.session_class()
@@ -48,7 +48,7 @@ class SessionCookie(SecureCookieSessionInterface):
             response.vary.add("Cookie")
 
     def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
-        """Return when the browser deletes the cookie, None for when it is closed."""
+        """Return when the browser deletes the cookie; None means when it is closed."""
         return utc_now() + REMEMBER_DURATION if session.permanent else None
 
 
@@ -59,7 +59,7 @@ def init_app(app: Flask) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SECURE=app.config["IS_HTTPS"],
         SESSION_REFRESH_EACH_REQUEST=False,
-        # How long a signature is valid. The row of the session has the expiry, so the signature needs none.
+        # How long a signature is valid: practically for ever, since the row of the session has the expiry.
         PERMANENT_SESSION_LIFETIME=timedelta(days=36500),
     )
     app.session_interface = SessionCookie(app)

@@ -49,11 +49,11 @@ const refusal = (fields: Record<string, string[]>) =>
   new ApiError({ status: 422, message: "Please correct", fields })
 
 test("a message about a field is shown at its input, which gets the focus", async () => {
-  await submit(refusal({ breed: ["Use 1 to 80 characters.", "No line breaks."] }))
+  await submit(refusal({ breed: ["Must be 1 to 80 characters.", "No line breaks."] }))
   const breed = screen.getByLabelText("Breed")
   expect(document.activeElement).toBe(breed)
   expect(breed.getAttribute("aria-invalid")).toBe("true")
-  expect(screen.getByText("Use 1 to 80 characters. No line breaks.")).toBeTruthy()
+  expect(screen.getByText("Must be 1 to 80 characters. No line breaks.")).toBeTruthy()
   expect(screen.queryByRole("alert")).toBeNull()
 })
 
