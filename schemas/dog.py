@@ -57,6 +57,6 @@ class DogQuerySchema(Schema):
     name = SingleLineString(0, 80, metadata={"description": "Only dogs with this name (case-insensitive)."})
     owner = SingleLineString(0, 80, metadata={"description": "Only dogs with this owner (case-insensitive)."})
     breed = SingleLineString(0, 80, metadata={"description": "Only dogs of this breed (case-insensitive)."})
-    q = SingleLineString(0, 80, metadata={"description": "Only dogs that contain this text (case-insensitive)."})
+    q = SingleLineString(0, 80, metadata={"description": "A substring of name, owner or breed (case-insensitive)."})
     mine = StrictBoolean(load_default=False, metadata={"description": "Only your own dogs; requires a login."})
     user_id = RecordId(metadata={"description": "Only dogs that this user has added."})

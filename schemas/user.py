@@ -87,7 +87,10 @@ class LoginSchema(Schema):
 
 
 class UpdateProfileSchema(Schema):
-    """The fields of your account to change. Load it within `SchemaContext({"user": <the account>})`."""
+    """The fields of your account to change.
+
+    Load it within `SchemaContext({"user": <the account>})`.
+    """
 
     class Meta:
         # For the OpenAPI document: the check of `require_password_for_new_email`.

@@ -14,8 +14,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create an account, with a picture if you like, and log in
-         * @description 409 where the username or the address is taken, 429 past 30 registrations in a minute from one address.
+         * Create an account, optionally with a picture, and log in
+         * @description At most 30 registrations per minute from one IP address.
          */
         post: operations["postUserRegister"];
         delete?: never;
@@ -34,8 +34,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Log in with an e-mail address or a username
-         * @description 401 where the name or the password is wrong, 429 past 10 failures in 5 minutes.
+         * Log in with an email address or a username
+         * @description At most 10 failed logins per account in 5 minutes.
          */
         post: operations["postUserLogin"];
         delete?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End this session, on the server too */
+        /** End this session, in the browser and on the server */
         post: operations["postUserLogout"];
         delete?: never;
         options?: never;
@@ -68,21 +68,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show your account */
+        /** Get your account */
         get: operations["getUserProfile"];
         put?: never;
         post?: never;
-        /**
-         * Delete your account, with its dogs, sessions and pictures
-         * @description 403 for a wrong password, 429 past 10 of them in 5 minutes.
-         */
+        /** Delete your account, with its dogs, sessions and pictures */
         delete: operations["deleteUserProfile"];
         options?: never;
         head?: never;
         /**
-         * Change your username, your e-mail address (with your password) or your picture
-         * @description 403 for a wrong password, 409 where the username or the address is taken, 429 past 10 wrong passwords in 5
-         *     minutes.
+         * Change your username, your email address or your picture
+         * @description A new email address requires `current_password`; at most 10 wrong ones in 5 minutes.
          */
         patch: operations["patchUserProfile"];
         trace?: never;
@@ -95,10 +91,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /**
-         * Change your password and end all your other sessions
-         * @description 403 for a wrong current password, 429 past 10 of them in 5 minutes.
-         */
+        /** Change your password, and end all your other sessions */
         put: operations["putUserPassword"];
         post?: never;
         delete?: never;
@@ -118,7 +111,7 @@ export interface paths {
         /** Replace your picture */
         put: operations["putUserPicture"];
         post?: never;
-        /** Go back to the default picture */
+        /** Reset your picture to the default */
         delete: operations["deleteUserPicture"];
         options?: never;
         head?: never;
@@ -132,7 +125,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a user as others see it */
+        /** Get the public profile of a user */
         get: operations["getUserItem"];
         put?: never;
         post?: never;
@@ -150,16 +143,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List dogs, a page at a time: all of them, those with these texts, or your own
-         * @description `page.next` is the `cursor` of the next page, and null on the last; `Link` holds its whole URL. `mine` needs
-         *     a login.
+         * List dogs, one page at a time: all of them, those that match the filters, or your own
+         * @description `page.next` is the `cursor` of the next page, and null on the last; the `Link` header has its URL. `mine`
+         *     requires a login.
          */
         get: operations["getDogList"];
         put?: never;
-        /**
-         * Add a dog
-         * @description `Location` is its URL, and `ETag` its version.
-         */
+        /** Add a dog */
         post: operations["postDogList"];
         delete?: never;
         options?: never;
@@ -174,28 +164,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Show a dog
-         * @description `ETag` is its version; 304 where `If-None-Match` names it.
-         */
+        /** Get a dog */
         get: operations["getDogItem"];
-        /**
-         * Replace all fields of your dog
-         * @description `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
-         */
+        /** Replace all fields of your dog */
         put: operations["putDogItem"];
         post?: never;
-        /**
-         * Delete your dog, and see it once more
-         * @description 403 for a dog of another user, 412 where `If-Match` names an old version.
-         */
+        /** Delete your dog. The response is the deleted dog */
         delete: operations["deleteDogItem"];
         options?: never;
         head?: never;
-        /**
-         * Change some fields of your dog
-         * @description `ETag` is its new version; 403 for a dog of another user, 412 where `If-Match` names an old version.
-         */
+        /** Change some fields of your dog */
         patch: operations["patchDogItem"];
         trace?: never;
     };
@@ -207,8 +185,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Send the file of a picture. Its name is never given to another one, so browsers may keep it
-         * @description 304 where `If-None-Match` names its `ETag`. 302 to the store that has it, where the server is set to do so.
+         * Get the file of a picture
+         * @description A name is never reused, so browsers may cache it forever. If `UPLOADS_REDIRECT` is set, the response redirects
+         *     to a signed S3 URL.
          */
         get: operations["getProfilePicture"];
         put?: never;
@@ -226,7 +205,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Explain a kind of error to a person */
+        /** Get the page that explains an error type */
         get: operations["getErrorPage"];
         put?: never;
         post?: never;
@@ -243,7 +222,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Say that the server answers */
+        /** Check that the server responds (liveness) */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -261,8 +240,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Say that the server can do its work: the database answers and is up to date, and pictures can be stored
-         * @description 503 where something of it is missing, with each reason in `error.fields`. The answer comes within two seconds.
+         * Check that the server can handle requests (readiness)
+         * @description The database is reachable, no migration is pending, pictures can be stored, and the server is not shutting down.
+         *     Otherwise `error.fields` has the reasons. The response takes at most two seconds.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -280,10 +260,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Describe this API, as OpenAPI 3.1
-         * @description 304 where `If-None-Match` names its `ETag`.
-         */
+        /** Get this OpenAPI 3.1 document */
         get: operations["getApiDocument"];
         put?: never;
         post?: never;
@@ -355,7 +332,7 @@ export interface components {
             /** Format: binary */
             file?: string;
         };
-        /** @description A picture, ready for an `<img>` on any origin. */
+        /** @description A picture, for an `<img>` on any origin. */
         Picture: {
             /** Format: uri */
             url: string;
@@ -364,7 +341,7 @@ export interface components {
             height: number;
             is_default: boolean;
         };
-        /** @description A user, as its owner sees it. */
+        /** @description Your own account. */
         PrivateUser: {
             id: number;
             /** @example Anna */
@@ -377,7 +354,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        /** @description Who logs in: a name or an address, and the password. */
+        /** @description Credentials: a username or an email address, and the password. */
         Login: {
             /** @example Anna */
             username?: string;
@@ -392,14 +369,14 @@ export interface components {
              */
             password: string;
             /**
-             * @description Stay logged in when the browser is closed.
+             * @description Stay logged in after closing the browser.
              * @default false
              */
             remember?: boolean;
         };
-        /** @description Nothing, where all is said by the status. */
+        /** @description An empty object: the status is the result. */
         Empty: Record<string, never>;
-        /** @description The password, once more, before something that can't be undone. */
+        /** @description The current password, to confirm a sensitive change. */
         ConfirmPassword: {
             /**
              * Format: password
@@ -407,7 +384,7 @@ export interface components {
              */
             current_password: string;
         };
-        /** @description What an owner may change of an account. */
+        /** @description The fields of your account to change. */
         UpdateProfile: {
             /** @example Anna */
             username?: string;
@@ -422,7 +399,7 @@ export interface components {
              */
             current_password?: string;
         };
-        /** @description What an owner may change of an account. */
+        /** @description The fields of your account to change. */
         UpdateProfileForm: {
             /** @example Anna */
             username?: string;
@@ -439,7 +416,7 @@ export interface components {
              */
             current_password?: string;
         };
-        /** @description A change of the password. */
+        /** @description The current and the new password. */
         ChangePassword: {
             /**
              * Format: password
@@ -452,12 +429,12 @@ export interface components {
              */
             new_password: string;
         };
-        /** @description A picture. */
+        /** @description A new picture. */
         PictureUploadForm: {
             /** Format: binary */
             file: string;
         };
-        /** @description A user, as others see it. */
+        /** @description A user, as shown to others. */
         PublicUser: {
             id: number;
             /** @example Anna */
@@ -466,7 +443,7 @@ export interface components {
             image: string;
             picture: components["schemas"]["Picture"];
         };
-        /** @description A dog, as everybody sees it. */
+        /** @description A dog. */
         Dog: {
             id: number;
             /** @example Rex */
@@ -479,7 +456,7 @@ export interface components {
             created_at: string;
             user_id: number;
         };
-        /** @description A whole dog. Without `owner`, its owner is who creates it. */
+        /** @description A new dog, or all fields of one. `owner` defaults to your username. */
         DogInput: {
             /** @example Rex */
             name: string;
@@ -488,7 +465,7 @@ export interface components {
             /** @example Anna */
             owner?: string;
         };
-        /** @description Some fields of a dog. */
+        /** @description The fields of a dog to change. */
         UpdateDog: {
             /** @example Rex */
             name?: string;
@@ -497,11 +474,11 @@ export interface components {
             /** @example Anna */
             owner?: string;
         };
-        /** @description A sign of life. */
+        /** @description Liveness. */
         Health: {
             live: boolean;
         };
-        /** @description What the server needs for its work, and has. */
+        /** @description Readiness: the checks, all of which have passed. */
         Readiness: {
             database: boolean;
             migrations: boolean;
@@ -509,7 +486,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description It is at another URL for now. */
+        /** @description The file is at another URL. */
         302: {
             headers: {
                 Location: components["headers"]["Location"];
@@ -518,7 +495,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description It is the one that you have. */
+        /** @description Your copy is current. */
         304: {
             headers: {
                 ETag: components["headers"]["ETag"];
@@ -527,7 +504,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description The server could not make sense of the request, so it did nothing. */
+        /** @description The request is malformed, so the server did not process it. */
         400: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -539,7 +516,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 400,
-                 *         "message": "Malformed request"
+                 *         "message": "Bad request"
                  *       },
                  *       "error": {
                  *         "type": "/errors/bad-request",
@@ -551,7 +528,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description This call is for users who are logged in, and nobody is logged in by this request. */
+        /** @description This request requires a login, and has no valid credentials. */
         401: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
@@ -564,7 +541,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 401,
-                 *         "message": "You are not logged in"
+                 *         "message": "Unauthorized"
                  *       },
                  *       "error": {
                  *         "type": "/errors/unauthorized",
@@ -576,7 +553,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The server knows who you are, and you are not the one who may do this. A browser sent this request from a web page of an origin that the server does not know. */
+        /** @description You are logged in, but you are not allowed to do this. CSRF protection: a browser sent this request from a page whose origin the server does not trust. */
         403: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -588,7 +565,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 403,
-                 *         "message": "You may not do this"
+                 *         "message": "Forbidden"
                  *       },
                  *       "error": {
                  *         "type": "/errors/forbidden",
@@ -600,7 +577,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No page, user, dog or picture has this address. */
+        /** @description Nothing exists at this URL. */
         404: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -612,7 +589,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 404,
-                 *         "message": "There is nothing here"
+                 *         "message": "Not found"
                  *       },
                  *       "error": {
                  *         "type": "/errors/not-found",
@@ -624,7 +601,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The address exists, but not for this verb. The Allow header lists the verbs it takes. */
+        /** @description This URL does not support the method. The Allow header lists the methods that it supports. */
         405: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -648,7 +625,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description A value that may exist only once is taken. */
+        /** @description A unique value is already taken, or a referenced record no longer exists. */
         409: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -660,7 +637,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 409,
-                 *         "message": "Somebody else has it"
+                 *         "message": "Conflict"
                  *       },
                  *       "error": {
                  *         "type": "/errors/conflict",
@@ -672,7 +649,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description You asked to write only if nothing has changed, by If-Match, and something has changed. */
+        /** @description The request had an If-Match header, and the resource was modified in the meantime. */
         412: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -684,7 +661,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 412,
-                 *         "message": "It has changed in the meantime"
+                 *         "message": "Precondition failed"
                  *       },
                  *       "error": {
                  *         "type": "/errors/precondition-failed",
@@ -696,7 +673,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body of the request is larger than the server takes. */
+        /** @description The request body exceeds the limit. */
         413: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -708,7 +685,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 413,
-                 *         "message": "That is too much"
+                 *         "message": "Payload too large"
                  *       },
                  *       "error": {
                  *         "type": "/errors/too-large",
@@ -720,7 +697,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The Content-Type header names a format that this call does not read, or there is none. */
+        /** @description The server does not accept a body of this content type here. */
         415: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -732,7 +709,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 415,
-                 *         "message": "The body is of a type that is not read here"
+                 *         "message": "Unsupported media type"
                  *       },
                  *       "error": {
                  *         "type": "/errors/unsupported-media-type",
@@ -744,7 +721,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The request was read, but some of its fields can't be taken. error.fields names each of them and says what to change. */
+        /** @description The request was parsed, but some fields are invalid. error.fields maps each of them to its messages. */
         422: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -756,7 +733,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 422,
-                 *         "message": "Some fields are wrong"
+                 *         "message": "Validation failed"
                  *       },
                  *       "error": {
                  *         "type": "/errors/validation",
@@ -768,7 +745,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description You have tried this too often. The Retry-After header says in how many seconds to try again. */
+        /** @description You have exceeded a rate limit. The Retry-After header is the number of seconds to wait. */
         429: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -781,7 +758,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 429,
-                 *         "message": "Too often"
+                 *         "message": "Too many requests"
                  *       },
                  *       "error": {
                  *         "type": "/errors/too-many-requests",
@@ -793,7 +770,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Something went wrong that is not your fault. */
+        /** @description The server failed to process the request. This is not your fault. */
         500: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -805,7 +782,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 500,
-                 *         "message": "The server made a mistake"
+                 *         "message": "Internal server error"
                  *       },
                  *       "error": {
                  *         "type": "/errors/internal",
@@ -817,7 +794,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The server can't do this right now. Retry-After says in how many seconds to try again. */
+        /** @description The server cannot process the request right now. The Retry-After header is the number of seconds to wait. */
         503: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -830,7 +807,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 503,
-                 *         "message": "Busy"
+                 *         "message": "Service unavailable"
                  *       },
                  *       "error": {
                  *         "type": "/errors/unavailable",
@@ -842,7 +819,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The server has no room to store what you sent, so nothing of it was kept. */
+        /** @description The server has no disk space left, so nothing was stored. */
         507: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -854,7 +831,7 @@ export interface components {
                  *       "data": {},
                  *       "status": {
                  *         "code": 507,
-                 *         "message": "There is no room left"
+                 *         "message": "Insufficient storage"
                  *       },
                  *       "error": {
                  *         "type": "/errors/insufficient-storage",
@@ -870,17 +847,17 @@ export interface components {
     parameters: never;
     requestBodies: never;
     headers: {
-        /** @description What the log of the server calls this request. */
+        /** @description The ID of this request in the server's log. */
         "X-Request-ID": string;
-        /** @description The version of what was sent (RFC 9110, section 8.8.3). */
+        /** @description The version of the representation (RFC 9110, section 8.8.3). */
         ETag: string;
-        /** @description The URL of the next page, with `rel="next"`, where there is one (RFC 8288). */
+        /** @description The URL of the next page, with `rel="next"`, if there is one (RFC 8288). */
         Link: string;
-        /** @description The URL of what was made, or of where it is. */
+        /** @description The URL of the created resource, or of the redirect. */
         Location: string;
-        /** @description In how many seconds to try again. */
+        /** @description Seconds to wait before retrying. */
         "Retry-After": string;
-        /** @description `Bearer`: the kind of token that is taken in place of the cookie. */
+        /** @description `Bearer`: the authentication scheme that is accepted instead of the cookie. */
         "WWW-Authenticate": string;
     };
     pathItems: never;
@@ -1305,23 +1282,23 @@ export interface operations {
     getDogList: {
         parameters: {
             query?: {
-                /** @description How many dogs a page holds. */
+                /** @description The maximum number of dogs per page. */
                 limit?: number;
-                /** @description The `page.next` of the page before, for the same sort and filters. */
+                /** @description The `page.next` of the previous page, with the same sort and filters. */
                 cursor?: string;
-                /** @description The order; with `-` backwards. */
+                /** @description The field to sort by; with `-`, in descending order. */
                 sort?: "id" | "name" | "breed" | "owner" | "created_at" | "-id" | "-name" | "-breed" | "-owner" | "-created_at";
-                /** @description Dogs of this name, in upper or lower case. */
+                /** @description Only dogs with this name (case-insensitive). */
                 name?: string;
-                /** @description Dogs of this owner, in upper or lower case. */
+                /** @description Only dogs with this owner (case-insensitive). */
                 owner?: string;
-                /** @description Dogs of this breed, in upper or lower case. */
+                /** @description Only dogs of this breed (case-insensitive). */
                 breed?: string;
-                /** @description Dogs with this in their name, owner or breed. */
+                /** @description A substring of name, owner or breed (case-insensitive). */
                 q?: string;
-                /** @description Only dogs that you have added; log in first. */
+                /** @description Only your own dogs; requires a login. */
                 mine?: boolean;
-                /** @description Dogs that this user has added. */
+                /** @description Only dogs that this user has added. */
                 user_id?: number;
             };
             header?: never;
@@ -1411,7 +1388,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have. It is not sent again while it is the same. */
+                /** @description The `ETag` of your copy. The response is 304 while it is current. */
                 "If-None-Match"?: string;
             };
             path: {
@@ -1455,7 +1432,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have read. Nothing is done where it has changed since. */
+                /** @description The `ETag` of your copy. The response is 412 if the resource was modified since. */
                 "If-Match"?: string;
             };
             path: {
@@ -1506,7 +1483,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have read. Nothing is done where it has changed since. */
+                /** @description The `ETag` of your copy. The response is 412 if the resource was modified since. */
                 "If-Match"?: string;
             };
             path: {
@@ -1519,6 +1496,7 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
@@ -1550,7 +1528,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have read. Nothing is done where it has changed since. */
+                /** @description The `ETag` of your copy. The response is 412 if the resource was modified since. */
                 "If-Match"?: string;
             };
             path: {
@@ -1601,7 +1579,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have. It is not sent again while it is the same. */
+                /** @description The `ETag` of your copy. The response is 304 while it is current. */
                 "If-None-Match"?: string;
             };
             path: {
@@ -1741,7 +1719,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of what you have. It is not sent again while it is the same. */
+                /** @description The `ETag` of your copy. The response is 304 while it is current. */
                 "If-None-Match"?: string;
             };
             path?: never;
