@@ -50,15 +50,15 @@ def bearer_token() -> str | None:
 
 def load_user_from_cookie(key: str) -> User | None:
     """Load the user of a session (Flask-Login's `user_loader`). A bearer token, valid or not, overrides the cookie."""
-    found = Session.find_active(key) if bearer_token() is None else None
-    return found.user if found else None
+    active = Session.find_active(key) if bearer_token() is None else None
+    return active.user if active else None
 
 
 def load_user_from_token(_: Any) -> User | None:
     """Load the user of the bearer token's session (Flask-Login's `request_loader`)."""
     token = bearer_token()
-    found = Session.find_active(token) if token else None
-    return found.user if found else None
+    active = Session.find_active(token) if token else None
+    return active.user if active else None
 
 
 def require_login() -> User:
@@ -73,10 +73,10 @@ def require_login() -> User:
 
 def require_session() -> Session:
     """Return the session of this request. Raises `Unauthorized`."""
-    found: Session | None = require_login().session
-    if found is None:
+    active: Session | None = require_login().session
+    if active is None:
         raise Unauthorized
-    return found
+    return active
 
 
 def require_owner(row: OwnedRow) -> OwnedRow:

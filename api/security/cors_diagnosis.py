@@ -44,24 +44,24 @@ def diagnose(
     except ValueError:  # usually `null`, an opaque origin (HTML, section 7.1.1)
         home = next(iter(listed), "http://localhost:3000")
         return [f"A file, a sandboxed frame or an extension has no origin to list. Serve the page from {home}"]
-    found = []
+    findings = []
     over_http = config["IS_HTTPS"] and url.startswith("http:") and not (allowed and cookie_came)
     if over_http:
-        found.append(secure_over_http(url, same_site))
+        findings.append(secure_over_http(url, same_site))
     is_cross_site = fetch_site == "cross-site" if fetch_site else site_of(page) != site_of(url)
     if is_cross_site and not cookie_came and same_site != "None":
         here, there = rebase_origin("", page), rebase_origin("", url)
         cause = f"To a browser, {here} and {there} are two sites, and a SameSite={same_site} cookie stays within one"
         change, better = same_site_advice(page, url, allowed, config)
-        found.append(f"{cause}. {change}")
+        findings.append(f"{cause}. {change}")
         if better != page:
             page, allowed = better, better in {url, *listed}
     if not allowed and page != url:
-        found.append(not_listed(page, listed))
+        findings.append(not_listed(page, listed))
     elif not allowed and not over_http:
         proxies = f" and TRUSTED_PROXIES={config['TRUSTED_PROXIES'] or 1}" if url.startswith("https:") else ""
-        found.append(f"The server does not know that browsers call it {url}. Set PUBLIC_URL={url}{proxies}")
-    return found
+        findings.append(f"The server does not know that browsers call it {url}. Set PUBLIC_URL={url}{proxies}")
+    return findings
 
 
 def secure_over_http(url: str, same_site: str) -> str:
@@ -146,38 +146,38 @@ def enable_refusal_hints(app: Flask) -> None:
 
     They are logged since a browser hides the response from a page of an origin that is not allowed.
     """
-    app.register_error_handler(CrossOriginForbidden, answer_with_findings)
-    app.register_error_handler(Unauthorized, answer_with_findings)
+    app.register_error_handler(CrossOriginForbidden, handle_refusal)
+    app.register_error_handler(Unauthorized, handle_refusal)
     app.after_request(log_findings)
 
 
-def answer_with_findings(error: ApiError) -> Response:
+def handle_refusal(error: ApiError) -> Response:
     """Return the error response, with the findings in its message."""
-    found = findings_of_request()
-    if found and isinstance(error, CrossOriginForbidden):
-        error = CrossOriginForbidden(". ".join(found))
-    elif found and str(error) == str(Unauthorized()):  # but not for a wrong password, which no cookie cures
-        error = Unauthorized(". ".join([str(error), *found]))
+    findings = request_findings()
+    if findings and isinstance(error, CrossOriginForbidden):
+        error = CrossOriginForbidden(". ".join(findings))
+    elif findings and str(error) == str(Unauthorized()):  # but not for a wrong password, which no cookie cures
+        error = Unauthorized(". ".join([str(error), *findings]))
     return handle_exception(error)
 
 
 def log_findings(response: Response) -> Response:
     """Log the findings for a page that is not logged in, or may not read the response."""
     if response.status_code == 401 or request.headers.get("Origin") not in trusted_origins():
-        found = findings_of_request()
-        if found:
-            log.warning(". ".join(found))
+        findings = request_findings()
+        if findings:
+            log.warning(". ".join(findings))
     return response
 
 
-def findings_of_request() -> list[str]:
+def request_findings() -> list[str]:
     """Return the findings for the page that sent this request; none without an Origin, or with a bearer token."""
     page = request.headers.get("Origin")
     if not page or bearer_token() is not None:
         return []
     return diagnose(
         page,
-        url_called(),
+        requested_origin(),
         current_app.config,
         allowed=page in trusted_origins(),
         cookie_came=current_app.config["SESSION_COOKIE_NAME"] in request.cookies,
@@ -185,7 +185,7 @@ def findings_of_request() -> list[str]:
     )
 
 
-def url_called() -> str:
+def requested_origin() -> str:
     """Return the origin of this request's URL in the browser, also behind a proxy that is not configured as trusted.
 
     Browsers send Sec-Fetch-Site only over https and to their own machine (W3C, Fetch Metadata Request Headers).
