@@ -29,7 +29,7 @@ from .factories import PASSWORD, add_dog, bearer_headers, capture_log, register
 from .live_server import Server
 
 MakeApp = Callable[..., Flask]
-REQUEST_FIELDS = {"time", "level", "method", "route", "status", "ms", "user", "request_id"}
+REQUEST_FIELDS = {"time", "level", "message", "method", "route", "status", "duration_ms", "user_id", "request_id"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
 
 
@@ -78,13 +78,14 @@ def test_request_is_logged_as_one_line_with_all_fields(anna: FlaskClient) -> Non
     anna.get("/user/profile", headers={"X-Request-ID": "second"})
 
     public, own = parse_log(log)
-    assert set(public) == REQUEST_FIELDS - {"user"}  # a public route does not load the user
+    assert set(public) == REQUEST_FIELDS - {"user_id"}  # a public route does not load the user
     assert set(own) == REQUEST_FIELDS
+    assert own["message"] == "request"
     assert (own["method"], own["route"], own["status"]) == ("GET", "/user/profile", 200)
-    assert (own["user"], own["request_id"], own["level"]) == (1, "second", "info")
+    assert (own["user_id"], own["request_id"], own["level"]) == (1, "second", "info")
     assert public["route"] == "/user/<id:user_id>"
     assert re.fullmatch(TIME, own["time"])
-    assert own["ms"] >= 0
+    assert own["duration_ms"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_login_is_logged_with_user_id(app: Flask, anna: FlaskClient) -> None:
 
     app.test_client().post("/user/login", json={"username": "Anna", "password": PASSWORD})
 
-    assert [line["user"] for line in parse_log(log)] == [1]
+    assert [line["user_id"] for line in parse_log(log)] == [1]
 
 
 def test_text_format_has_the_same_fields(make_app: MakeApp) -> None:
@@ -130,8 +131,17 @@ def test_text_format_has_the_same_fields(make_app: MakeApp) -> None:
 
     anna.get("/user/profile?x=1", headers={"X-Request-ID": "mine"})
 
-    line = rf"{TIME} INFO method=GET route=/user/profile status=422 ms=\d+\.\d user=1 request_id=mine\n"
-    assert re.fullmatch(line, log.getvalue())
+    fields = r"method=GET route=/user/profile status=422 duration_ms=\d+\.\d user_id=1 request_id=mine"
+    assert re.fullmatch(rf"{TIME} INFO request {fields}\n", log.getvalue())
+
+
+def test_text_format_quotes_values_with_spaces(make_app: MakeApp) -> None:
+    client = make_app(LOG_FORMAT="text").test_client()
+    log = capture_log()
+
+    client.get("/no/such/path")
+
+    assert ' route="(no route)" status=404 ' in log.getvalue()
 
 
 def test_log_goes_to_stderr(capsys: pytest.CaptureFixture[str], make_app: MakeApp) -> None:

@@ -1,12 +1,14 @@
-"""The log: one line a request, to standard error, as text or JSON. What libraries warn of goes there too.
+"""Logging: one line per request to standard error, as text or JSON. Warnings of libraries go there too.
 
-It never holds a password, token, cookie or e-mail, unless `LOG_LEVEL` is `debug`, which quotes exceptions in full.
+The log never holds a password, token, cookie or e-mail address, unless `LOG_LEVEL` is `debug`: then the messages of
+exceptions are logged in full.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -20,18 +22,20 @@ from ..http.request import current_request
 
 log = logging.getLogger("kennel")
 
+# Values that need no quotes in the text format.
+UNQUOTED = re.compile(r"[^\s\"=]+")
+
 
 def init_app(app: Flask) -> None:
-    """Send the log to standard error, and a line of each request."""
+    """Send the log to standard error, and log each request."""
     configure_logging(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"])
     app.after_request(log_request)
 
 
 def configure_logging(log_format: str, level: str) -> None:
-    """Give our log one handler that writes in this format, and what libraries warn of the same one.
+    """Send our log and the warnings of libraries to one handler, in this format.
 
-    Else Python would print that as it comes, and not as JSON. At no level do libraries tell more: a line of theirs may
-    hold a query and its values.
+    Libraries log warnings and errors only, whatever the level: their other messages may hold a query and its values.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
@@ -43,58 +47,55 @@ def configure_logging(log_format: str, level: str) -> None:
     root.handlers = [*others, handler]
     root.setLevel(max(logging.WARNING, log.level))
     logging.captureWarnings(True)
-    # Python would find out for each line which thread and process it comes from, and no line of ours says so.
+    # Do not collect what no line shows: the caller, thread and process (logging HOWTO, "Optimization").
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def log_request(response: Response) -> Response:
-    """Log the request, by its route and not by its path or query, which hold what users typed."""
-    asked = current_request()
-    if log.isEnabledFor(logging.INFO):
-        # As the logger makes it, but for where in the code it is: to find that out would take longer than all else.
-        record = logging.LogRecord(log.name, logging.INFO, "", 0, "", None, None)
-        facts = {
-            "method": asked.method,
-            "route": asked.url_rule.rule if asked.url_rule else "(no route)",
-            "status": response.status_code,
-            "ms": round((time.perf_counter() - asked.started) * 1000, 1),
-        }
-        user = g.get("_login_user")
-        if user is not None and user.is_authenticated:
-            facts["user"] = user.id
-        record.__dict__["facts"] = facts
-        log.handle(record)
+    """Log the request by its route. Path and query are not logged: they hold what users typed."""
+    request = current_request()
+    fields = {
+        "method": request.method,
+        "route": request.url_rule.rule if request.url_rule else "(no route)",
+        "status": response.status_code,
+        "duration_ms": round((time.perf_counter() - request.started) * 1000, 1),
+    }
+    user = g.get("_login_user")
+    if user is not None and user.is_authenticated:
+        fields["user_id"] = user.id
+    log.info("request", extra={"fields": fields})
     return response
 
 
 @lru_cache(maxsize=1)
-def format_second(at: int) -> str:
-    """A Unix time as date and time, remembered: most lines come in the same second as the one before."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def format_second(timestamp: int) -> str:
+    """Format a Unix time, in seconds. Cached, because most lines share the second of the line before."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def record_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line says."""
-    facts = {
+    """Return the fields of a line. Records of ours may add some by `extra={"fields": {...}}`."""
+    fields = {
         "time": f"{format_second(int(record.created))}.{int(record.msecs):03}+00:00",
         "level": record.levelname.lower(),
+        "message": record.getMessage(),
     }
-    if message := record.getMessage():
-        facts["message"] = message
-    facts.update(getattr(record, "facts", {}))
-    if record.name != log.name:
-        facts["logger"] = record.name
+    if record.name == log.name:
+        fields.update(getattr(record, "fields", {}))
+    else:
+        fields["logger"] = record.name
     if has_request_context():
-        facts["request_id"] = current_request().id
+        fields["request_id"] = current_request().id
     if record.exc_info:
-        facts["exception"] = format_traceback(record.exc_info[1])
-    return facts
+        fields["exception"] = format_traceback(record.exc_info[1])
+    return fields
 
 
 def format_traceback(error: BaseException | None) -> str:
-    """Where an exception came from, and what it was raised from, by kinds and lines of code.
+    """Format an exception and its causes by type and lines of code.
 
-    Its text may quote what a user sent, a password for one, so it stands in the log at the level `debug` alone.
+    Its message is left out, except at the level `debug`: it may quote what a user sent, such as a password.
     """
     if log.isEnabledFor(logging.DEBUG):
         return "".join(traceback.format_exception(error)).rstrip()
@@ -105,21 +106,27 @@ def format_traceback(error: BaseException | None) -> str:
     return "\nraised from\n".join(parts)
 
 
+def quote(value: object) -> str:
+    """Format the value of a field: in double quotes if it contains a space, a quote or an equals sign."""
+    text = str(value)
+    return text if UNQUOTED.fullmatch(text) else json.dumps(text)
+
+
 class TextFormatter(logging.Formatter):
-    """Lines for people."""
+    """Formats a record as one line for people: `TIME LEVEL message name=value ...`, with any traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and below it the exception, where there is one."""
-        facts = record_fields(record)
-        start = f"{facts.pop('time')} {facts.pop('level').upper()} {facts.pop('message', '')}".rstrip()
-        exception = facts.pop("exception", None)
-        line = " ".join([start, *[f"{name}={fact}" for name, fact in facts.items()]])
+        """Return the line."""
+        fields = record_fields(record)
+        start = [fields.pop("time"), fields.pop("level").upper(), fields.pop("message")]
+        exception = fields.pop("exception", None)
+        line = " ".join([*start, *(f"{name}={quote(value)}" for name, value in fields.items())])
         return f"{line}\n{exception}" if exception else line
 
 
 class JsonFormatter(logging.Formatter):
-    """Lines for machines."""
+    """Formats a record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One JSON object."""
+        """Return the JSON text."""
         return json.dumps(record_fields(record))
