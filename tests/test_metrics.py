@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,18 @@ from .engines import BOTH_ENGINES, POSTGRESQL_ONLY
 from .factories import PASSWORD, PHOTOS
 from .live_server import Server, free_port
 
+
+def has_ipv6() -> bool:
+    """Return whether this machine has an IPv6 loopback address."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 MakeServer = Callable[..., Server]
+NEEDS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="This machine has no IPv6 loopback address.")
 ANNA = {"username": "Anna", "email": "anna@example.com", "password": PASSWORD}
 DOGS = {"method": "GET", "route": "/api/v1/dogs", "status": "200"}
 
@@ -43,7 +55,7 @@ class MeasuredServer:
         """Return the value of a sample, or None if no sample has this name and these labels."""
         families = text_string_to_metric_families(self.scrape())
         samples = [sample for family in families for sample in family.samples]
-        values = [sample.get_value for sample in samples if sample.name == name and sample.labels == labels]
+        values = [sample.value for sample in samples if sample.name == name and sample.labels == labels]
         return values[0] if values else None
 
     def wait_for(self, name: str, value: float) -> None:
@@ -65,9 +77,7 @@ class MeasuredServer:
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers."""
-        assert self.server.process
-        process = self.server.process.pid
-        return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        return worker_pids(self.server)
 
 
 @pytest.fixture
@@ -81,10 +91,10 @@ def test_counters_are_summed_over_two_workers(measured: MeasuredServer) -> None:
 
     assert len(measured.worker_pids()) == 2
     assert measured.get_value("kennel_http_requests_total", **DOGS) == 200
-    assert measured.get_value("kennel_http_request_seconds_count", **DOGS) == 200
-    assert measured.get_value("kennel_http_request_seconds_bucket", **DOGS, le="+Inf") == 200
+    assert measured.get_value("kennel_http_request_duration_seconds_count", **DOGS) == 200
+    assert measured.get_value("kennel_http_request_duration_seconds_bucket", **DOGS, le="+Inf") == 200
     assert measured.get_value("kennel_database_queries_total", statement="select", outcome="ok") == 200
-    assert measured.get_value("kennel_database_query_seconds_count", statement="select") == 200
+    assert measured.get_value("kennel_database_query_duration_seconds_count", statement="select") == 200
     (folder,) = measured.metric_folders()
     assert len(list(folder.glob("counter_*.db"))) == 2  # one per worker
 
@@ -121,8 +131,8 @@ def test_picture_durations_are_labelled_by_source(measured: MeasuredServer) -> N
     requests.post(f"{measured.url}/user/register", data=bob, files={"file": ("me.jpg", photo)}, timeout=30)
 
     for source in ("default", "upload"):
-        assert measured.get_value("kennel_picture_seconds_count", source=source) == 1
-        assert (measured.get_value("kennel_picture_seconds_sum", source=source) or 0) > 0
+        assert measured.get_value("kennel_picture_duration_seconds_count", source=source) == 1
+        assert (measured.get_value("kennel_picture_duration_seconds_sum", source=source) or 0) > 0
 
 
 def test_killed_worker_keeps_its_counts(measured: MeasuredServer) -> None:
@@ -166,8 +176,29 @@ def test_restart_resets_counters(measured: MeasuredServer) -> None:
 
 def test_metrics_are_served_only_on_their_own_port(measured: MeasuredServer) -> None:
     assert requests.get(f"{measured.url}/metrics", timeout=30).status_code == 404
-    assert requests.get(f"http://127.0.0.1:{measured.port}/", timeout=30).status_code == 404
-    assert requests.post(f"http://127.0.0.1:{measured.port}/metrics", timeout=30).status_code == 501
+    # prometheus_client serves the metrics at any path, and nothing else.
+    for path in ("/metrics", "/", "/no/such/path"):
+        response = requests.get(f"http://127.0.0.1:{measured.port}{path}", timeout=30)
+        families = list(text_string_to_metric_families(response.text))
+        assert families
+        assert all(family.name.startswith("kennel_") for family in families)
+    assert requests.post(f"http://127.0.0.1:{measured.port}/metrics", timeout=30).status_code == 405
+
+
+def test_workers_do_not_listen_on_the_metrics_port(measured: MeasuredServer) -> None:
+    assert measured.server.process
+    assert listening_ports(measured.server.process.pid) == {measured.port}
+    assert listening_ports(*measured.worker_pids()) == {measured.server.port}
+
+
+@NEEDS_IPV6
+def test_metrics_port_supports_ipv6(make_server: MakeServer, tmp_path: Path) -> None:
+    measured = MeasuredServer(make_server, tmp_path, HOST="::")
+
+    response = requests.get(f"http://[::1]:{measured.port}/metrics", timeout=30)
+
+    assert response.status_code == 200
+    assert "kennel_logins_total" in response.text
 
 
 def test_accept_openmetrics_returns_openmetrics(measured: MeasuredServer) -> None:
@@ -186,17 +217,18 @@ def test_metrics_are_off_by_default(make_server: MakeServer, tmp_path: Path) -> 
 
     assert requests.get(f"{server.url}/metrics", timeout=30).status_code == 404
     assert list(tmp_path.glob("kennel-metrics-*")) == []
-    assert listening_ports(server) == {server.port}
+    assert server.process
+    assert listening_ports(server.process.pid, *worker_pids(server)) == {server.port}
 
 
 def test_metrics_port_in_use_fails_startup(make_server: MakeServer, server: Server) -> None:
     with pytest.raises(RuntimeError) as error:
         make_server("second", METRICS_PORT=str(server.port)).start()
 
-    assert str(error.get_value).splitlines()[-1] == (
-        f"METRICS_PORT: can't listen on 127.0.0.1:{server.port} (Address already in use). For example: 9464"
+    assert str(error.value).splitlines()[-1] == (
+        f"METRICS_PORT: cannot bind to 127.0.0.1:{server.port} (Address already in use). For example: 9464"
     )
-    assert "Traceback" not in str(error.get_value)
+    assert "Traceback" not in str(error.value)
 
 
 @POSTGRESQL_ONLY
@@ -217,13 +249,15 @@ def test_connections_in_use_are_summed_over_live_workers(make_server: MakeServer
         assert all(isinstance(get.exception(), requests.ConnectionError) for get in requests_in_flight)
 
 
-def listening_ports(server: Server) -> set[int]:
-    """Return the ports on which the processes of a server listen (proc(5), /proc/net/tcp)."""
+def worker_pids(server: Server) -> list[int]:
+    """Return the process ids of the workers of a server."""
     assert server.process
     process = server.process.pid
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    sockets = {
-        os.readlink(handle) for number in (process, *children) for handle in Path(f"/proc/{number}/fd").iterdir()
-    }
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def listening_ports(*processes: int) -> set[int]:
+    """Return the TCP ports on which these processes listen over IPv4 (proc_pid_net(5))."""
+    sockets = {os.readlink(handle) for number in processes for handle in Path(f"/proc/{number}/fd").iterdir()}
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
