@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
@@ -109,20 +110,36 @@ def test_shutdown_times_out_stuck_requests(server: Server) -> None:
         assert time.monotonic() - started < MAX_SHUTDOWN_SECONDS
 
 
+def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Send a GET request, and return the status, headers and body of the response."""
+    connection.request("GET", path)
+    response = connection.getresponse()
+    return response.status, response.headers, response.read()
+
+
 def test_draining_server_sends_connection_close(server: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    headers = []
+    assert get(connection, "/health/live")[1]["Connection"] is None
     assert server.process
 
-    for action in (lambda: None, lambda: server.process.send_signal(signal.SIGTERM)):
-        action()
-        while True:
-            connection.request("GET", "/health/live")
-            response = connection.getresponse()
-            response.read()
-            headers.append(response.headers.get("Connection"))
-            if len(headers) == 1 or headers[-1]:
-                break
+    server.process.send_signal(signal.SIGTERM)
+    while get(connection, "/health/live")[1]["Connection"] != "close":
+        pass
 
-    assert (headers[0], headers[-1]) == (None, "close")
+    assert server.process.wait(timeout=MAX_SHUTDOWN_SECONDS) == 0
+
+
+def test_draining_server_is_not_ready(make_server: Callable[..., Server]) -> None:
+    server = make_server(WEB_CONCURRENCY="1").start()
+    first, second = (http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(2))
+    assert [get(connection, "/health/ready")[0] for connection in (first, second)] == [200, 200]
+    assert server.process
+
+    server.process.send_signal(signal.SIGTERM)
+    while get(first, "/health/live")[1]["Connection"] != "close":
+        pass
+    status, headers, body = get(second, "/health/ready")
+
+    assert (status, headers["Connection"], headers["Retry-After"]) == (503, "close", "1")
+    assert json.loads(body)["error"]["fields"] == {"server": ["The server is shutting down"]}
     assert server.process.wait(timeout=MAX_SHUTDOWN_SECONDS) == 0

@@ -218,7 +218,7 @@ def test_port_in_use_exits_with_one_line(server: Server, tmp_path: Path) -> None
 
     assert process.returncode == 1
     assert process.stderr == (
-        f"HOST and PORT: can't listen on 127.0.0.1:{server.port} (Address already in use)."
+        f"HOST, PORT: cannot bind to 127.0.0.1:{server.port} (Address already in use)."
         " For example: 127.0.0.1 and 8001\n"
     )
 
@@ -238,7 +238,8 @@ def test_dev_reloads_on_code_change(tmp_path: Path) -> None:
     for part in ("api", "models", "schemas"):
         (project / part).parent.mkdir(exist_ok=True)
         subprocess.run(["cp", "-r", ROOT / part, project / part], check=True)
-    (project / "run.py").write_text((ROOT / "run.py").read_text())
+    for name in ("run.py", "pyproject.toml"):
+        (project / name).write_text((ROOT / name).read_text())
     server = Server(tmp_path / "server", root=project)
     try:
         server.start("--dev")
@@ -255,5 +256,5 @@ def test_dev_reloads_on_code_change(tmp_path: Path) -> None:
 
 @pytest.mark.system
 def test_invalid_host_exits_with_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"HOST and PORT: can't listen on a\.\.b:\d+ \(no such host\)"):
+    with pytest.raises(RuntimeError, match=r"HOST, PORT: cannot bind to a\.\.b:\d+ \(no such host\)"):
         Server(tmp_path / "server", HOST="a..b").start()

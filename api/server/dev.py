@@ -13,7 +13,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve_dev(app: Flask) -> None:
-    """Serve on this machine only, and explain each refused cross-origin request. Exits with one line elsewhere."""
+    """Serve on this machine only, and explain refused cross-origin requests. Exits with one line for another `HOST`."""
     if app.config["HOST"] not in LOOPBACK:
         sys.exit("HOST: --dev serves this machine only. For example: 127.0.0.1")
     enable_refusal_hints(app)

@@ -1,8 +1,8 @@
 """Graceful shutdown: on SIGTERM the workers drain their connections before they stop, so that no request is lost.
 
-A server that closes its connections at once loses requests: one that arrives on a kept-alive connection at that moment,
-and one on a connection it has not read from yet. So for half a second every response asks to close its connection,
-`/health/ready` is 503, and no new connection is accepted. Then only idle connections are left.
+A server that closes all connections immediately loses requests: those being sent on kept-alive connections, and those
+on connections that it has not read from yet. So for `DRAIN_SECONDS` every response has `Connection: close`,
+`/health/ready` is 503, and new connections are refused. After that, only idle connections are left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DRAIN_SECONDS = 0.5
 
 
 class GracefulShutdown:
-    """A pipe by which the main process tells all its workers to drain: they read EOF once it is closed."""
+    """A pipe that signals shutdown from the main process to all workers: they read EOF once it is closed."""
 
     def __init__(self) -> None:
         self.read_fd: int | None = None
@@ -37,7 +37,7 @@ class GracefulShutdown:
             self.write_fd = None
 
     def start(self) -> bool:
-        """Let all workers drain. Return False if they already do."""
+        """Start draining in all workers. Return False if it has started already."""
         if self.is_draining:
             return False
         self.is_draining = True
@@ -45,7 +45,7 @@ class GracefulShutdown:
         return True
 
     def wait_for_signal(self, read_fd: int) -> None:
-        """Wait in a worker until the main process starts the shutdown, then drain."""
+        """Wait, in a worker, until the main process starts the shutdown. Then drain."""
         os.read(read_fd, 1)
         self.is_draining = True
         stop_accepting_connections()
@@ -57,7 +57,7 @@ class GracefulShutdown:
         return response
 
 
-# That of this process and of its forks.
+# Shared by the main process and its forks.
 shutdown = GracefulShutdown()
 
 

@@ -56,7 +56,8 @@ def serve(app: Flask, target: str) -> None:
     server.on_startup(lambda: drain_then(server.signal_handler_interrupt))
     if stop_metrics:
         server.on_shutdown(stop_metrics)
-    print(f"Kennel {version()} running at {app.config['PUBLIC_URL']} (listening on {address}:{port}).", flush=True)
+    listening_on = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    print(f"Kennel {version()} running at {app.config['PUBLIC_URL']} (listening on {listening_on}).", flush=True)
     print("Press Ctrl-C to stop.", flush=True)
     server.serve()
 
@@ -98,8 +99,8 @@ def drain_then(stop_server: Callable[[], None]) -> None:
 def forward_granian_errors() -> None:
     """Send granian's ERROR records (a worker died) to our log handler, in the main process only.
 
-    In the workers they would quote exception texts, which may contain user data. Its warnings are dropped: they claim
-    that a worker which died by itself had to be killed.
+    In the workers they would quote exception messages, which may contain user data. Its warnings are dropped: they
+    claim that a worker that crashed had to be killed.
     """
     granian = logging.getLogger("_granian")
     granian.handlers = []

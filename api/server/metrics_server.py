@@ -1,4 +1,4 @@
-"""The metrics port: prometheus_client's server in the main process, with the sums over all worker processes."""
+"""The metrics port: prometheus_client's server in the main process, with the totals of all worker processes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ..observability.metrics import MULTIPROC_DIR_VARIABLE
 
 
 class WorkerCollector:
-    """Sums up what all worker processes have counted, including dead ones."""
+    """Adds up the metrics of all worker processes, including dead ones."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.lock = threading.Lock()
 
     def collect(self) -> list[Metric]:
-        """Return the sums. The gauges of dead workers are removed first."""
+        """Return the totals. The gauges of dead workers are removed first."""
         with self.lock:
-            for path in self.folder.glob("gauge_live*.db"):
+            for path in self.directory.glob("gauge_live*.db"):
                 process_id = int(path.stem.rpartition("_")[2])
                 if not is_running(process_id):
-                    mark_process_dead(process_id, str(self.folder))
+                    mark_process_dead(process_id, str(self.directory))
             # A worker that was killed while it created a file leaves an empty one.
-            files = [str(path) for path in self.folder.glob("*.db") if path.stat().st_size]
+            files = [str(path) for path in self.directory.glob("*.db") if path.stat().st_size]
             return list(MultiProcessCollector.merge(files))
 
 
@@ -46,19 +46,19 @@ def is_running(process_id: int) -> bool:
 
 
 def start_metrics_server(address: str, port: int) -> Callable[[], None]:
-    """Serve `/metrics`, and let workers that are forked from now on count. Return a function that stops it.
+    """Serve `/metrics`, and enable metrics in workers forked from now on. Return a function that stops the server.
 
     It runs in threads of this process, which can't outlive it. Exits with one line if the port is taken.
     """
-    folder = tempfile.mkdtemp(prefix="kennel-metrics-")
+    directory = tempfile.mkdtemp(prefix="kennel-metrics-")
     registry = CollectorRegistry()
-    registry.register(WorkerCollector(Path(folder)))
+    registry.register(WorkerCollector(Path(directory)))
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         sys.exit(f"METRICS_PORT: cannot bind to {address}:{port} ({error.strerror}). For example: 9464")
-    os.environ[MULTIPROC_DIR_VARIABLE] = folder
+    os.environ[MULTIPROC_DIR_VARIABLE] = directory
     # Forked workers would keep the port open after this process has ended.
     os.register_at_fork(after_in_child=server.socket.close)
 
@@ -66,6 +66,6 @@ def start_metrics_server(address: str, port: int) -> Callable[[], None]:
         server.shutdown()
         server.server_close()
         thread.join()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
     return stop

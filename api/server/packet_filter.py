@@ -1,6 +1,6 @@
 """Linux only: refuse new TCP connections on a listening socket while established ones go on.
 
-Elsewhere the kernel may accept a connection that no worker reads any more, and a client sees it reset.
+On other systems the kernel may accept a connection that no worker reads any more, and the client sees it reset.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import struct
 from contextlib import suppress
 
 # A classic BPF program (Linux, bpf(4)): drop packets that open a connection (SYN without ACK, RFC 9293) and pass all
-# others. To the client it is as if the packet was lost: it retransmits after a second, and is refused then, or reaches
-# the next server.
+# others. To the client the packet seems lost: it retransmits after a second, and is then refused, or reaches the next
+# server.
 DROP_SYN = b"".join(
     struct.pack("=HBBI", *instruction)
     for instruction in (
@@ -25,16 +25,16 @@ DROP_SYN = b"".join(
         (0x06, 0, 0, 1 << 31),  # pass
     )
 )
-SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
+SO_ATTACH_FILTER = 26  # Linux; not in the socket module
 
 
 def stop_accepting_connections() -> None:
-    """Refuse new connections to this process. Does nothing where the system is not Linux."""
+    """Refuse new connections to this process. Does nothing on systems other than Linux."""
     program = ctypes.create_string_buffer(DROP_SYN)
     sock_fprog = struct.pack("HP", len(DROP_SYN) // 8, ctypes.addressof(program))
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
-            with suppress(OSError):  # the descriptor of the listing itself is closed by now
+            with suppress(OSError):  # the descriptor of the listing itself is closed already
                 attach_bpf_filter(int(name), sock_fprog)
 
 
