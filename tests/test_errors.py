@@ -477,7 +477,7 @@ def test_storage_failure_returns_503_without_paths(app: Flask, anna: FlaskClient
 
     assert api_error(response) == (503, "unavailable")
     assert int(response.headers["Retry-After"]) > 0
-    assert response.json["status"]["message"].startswith("Pictures can't be stored right now")
+    assert response.json["status"]["message"].startswith("Picture storage unavailable")
     assert not [word for word in ("/", ".webp", "Errno", "irectory") if word in response.json["status"]["message"]]
     assert anna.get("/user/2").status_code == 404
 

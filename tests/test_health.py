@@ -25,7 +25,7 @@ from .postgres import Cluster
 from .s3 import S3
 
 DATABASE_FAILURE = "Database unavailable"
-STORAGE_FAILURE = "Pictures can't be stored"
+STORAGE_FAILURE = "Picture storage unavailable"
 MAX_RESPONSE_SECONDS = 2
 
 

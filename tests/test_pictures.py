@@ -178,8 +178,8 @@ def test_leaves_at_least_a_pixel_of_the_thinnest_picture(size, normal, kind):
     ("size", "orientation"), [((801, 531), 1), ((1601, 1203), 3), ((3201, 2403), 1), ((3000, 2000), 6)]
 )
 def test_shrinks_a_jpeg_while_it_is_read_as_if_it_was_read_whole(photo, size, orientation, monkeypatch):
-    as_webp = rendering.as_webp
-    monkeypatch.setattr(rendering, "as_webp", lambda picture, lossless: as_webp(picture, True))
+    encode_webp = rendering.encode_webp
+    monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
     picture = photo.resize(size, Image.Resampling.NEAREST)
     data = encoded(picture, "JPEG", quality=90, exif=exif_of(orientation))
     double = largest(rendered(data))
@@ -188,8 +188,8 @@ def test_shrinks_a_jpeg_while_it_is_read_as_if_it_was_read_whole(photo, size, or
 
 
 def test_keeps_the_sharpness_of_a_jpeg_that_lies_on_its_side(monkeypatch):
-    as_webp = rendering.as_webp
-    monkeypatch.setattr(rendering, "as_webp", lambda picture, lossless: as_webp(picture, True))
+    encode_webp = rendering.encode_webp
+    monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
     grain = Image.effect_noise((750, 500), 60).resize((3000, 2000), Image.Resampling.NEAREST)
     data = encoded(grain, "JPEG", exif=exif_of(6))
     double = largest(rendered(data))
@@ -508,7 +508,7 @@ def test_shows_no_fringe_of_what_is_transparent():
     ],
 )
 def test_refuses_what_is_no_picture_of_ours_and_names_those_that_are(data):
-    with pytest.raises(InvalidImage, match=r"not a picture.*JPEG, PNG, WebP, GIF or AVIF"):
+    with pytest.raises(InvalidImage, match=r"Unsupported image format.*JPEG, PNG, WebP, GIF or AVIF"):
         rendered(data)
 
 
@@ -521,18 +521,18 @@ def test_refuses_an_empty_file():
 @pytest.mark.parametrize("left", [0.05, 0.5, 0.95])
 def test_refuses_a_truncated_picture(photo, kind, left):
     data = encoded(photo, kind)
-    with pytest.raises(InvalidImage, match="damaged or incomplete"):
+    with pytest.raises(InvalidImage, match="corrupt or incomplete"):
         rendered(data[: int(len(data) * left)])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_refuses_a_picture_without_its_last_byte(photo, kind):
-    with pytest.raises(InvalidImage, match="damaged or incomplete"):
+    with pytest.raises(InvalidImage, match="corrupt or incomplete"):
         rendered(encoded(photo, kind)[:-1])
 
 
 def test_refuses_a_progressive_jpeg_whose_last_scans_are_missing(progressive):
-    with pytest.raises(InvalidImage, match="damaged or incomplete"):
+    with pytest.raises(InvalidImage, match="corrupt or incomplete"):
         rendered(progressive[: progressive.rindex(b"\xff\xda") + 100])
 
 
@@ -606,7 +606,7 @@ def test_refuses_too_many_pixels_by_the_header(name):
 
 
 def test_refuses_too_long_a_side():
-    with pytest.raises(InvalidImage, match="at most 65535 pixels on a side"):
+    with pytest.raises(InvalidImage, match="at most 65535 pixels wide or high"):
         rendered(png(65_536, 1, 8, 0, bytes(65_537)))
 
 
@@ -615,7 +615,7 @@ def test_takes_fewer_pixels_where_the_decoder_needs_more_memory(kind, limit, mon
     assert getattr(decode, limit) < decode.MAX_PIXELS
     monkeypatch.setattr(decode, limit, 100 * 100)
     assert rendered(encoded(Image.new("RGB", (100, 100)), kind)).width == 100
-    with pytest.raises(InvalidImage, match=r"(WebP|AVIF) picture may have at most .* or send it as a JPEG"):
+    with pytest.raises(InvalidImage, match=r"(WebP|AVIF) images may have at most .* or send it as a JPEG"):
         rendered(encoded(Image.new("RGB", (101, 100)), kind))
 
 
@@ -623,7 +623,7 @@ def test_refuses_an_avif_frame_that_is_larger_than_it_is_declared():
     data = with_avif_size(encoded(Image.new("RGB", (512, 512)), "AVIF"), (512, 512), (64, 64))
     with Image.open(BytesIO(data)) as image:
         image.load()  # The decoder sees nothing wrong.
-    with pytest.raises(InvalidImage, match="damaged"):
+    with pytest.raises(InvalidImage, match="corrupt"):
         rendered(data)
 
 
@@ -683,12 +683,12 @@ def test_refuses_an_avif_grid_whose_tiles_are_far_larger_than_declared(monkeypat
     data = data.replace(struct.pack(">HH", 512, 512), struct.pack(">HH", 256, 256))
     assert rendered(data).width == 125
     monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 256 * 256)
-    with pytest.raises(InvalidImage, match="damaged"):
+    with pytest.raises(InvalidImage, match="corrupt"):
         rendered(data)
 
 
 def test_refuses_an_avif_picture_in_pieces():
-    with pytest.raises(InvalidImage, match="damaged"):
+    with pytest.raises(InvalidImage, match="corrupt"):
         rendered(avif_grid(128, 1, pieces=2))
 
 
@@ -740,7 +740,7 @@ def test_refuses_a_jpeg_that_must_be_kept_whole_while_it_is_read(progressive):
 @pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
 def test_refuses_kinds_of_jpeg_that_browsers_do_not_show(kind):
     data = encoded(four_colours(), "JPEG")
-    with pytest.raises(InvalidImage, match="damaged"):
+    with pytest.raises(InvalidImage, match="corrupt"):
         rendered(data.replace(b"\xff\xc0", bytes((0xFF, kind)), 1))
 
 
@@ -764,7 +764,7 @@ def broken_up():
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "AVIF", "AV1"])
 def test_refuses_a_picture_of_very_many_parts(name, monkeypatch):
     data = broken_up()[name]
-    with pytest.raises(InvalidImage, match="damaged"):
+    with pytest.raises(InvalidImage, match="corrupt"):
         rendered(data)
     monkeypatch.setattr(decode, "MAX_PARTS", 10**6)
     monkeypatch.setattr(avif, "MAX_PARTS", 10**6)
@@ -776,7 +776,7 @@ def test_refuses_an_avif_of_very_many_items():
     items = b"".join(struct.pack(">HHHII", n, 0, 1, 0, 1) for n in range(decode.MAX_PARTS + 1))
     iloc = struct.pack(">I4sIHH", 16 + len(items), b"iloc", 0, 0x4400, decode.MAX_PARTS + 1) + items
     meta = struct.pack(">I4sI", 12 + len(iloc), b"meta", 0) + iloc
-    with pytest.raises(ValueError, match="can't be read"):
+    with pytest.raises(ValueError, match="cannot read"):
         list(avif.items(meta))
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger("kennel")
 DEADLINE_SECONDS = 1.5
 
 DATABASE_UNAVAILABLE = "Database unavailable"
-STORE_UNAVAILABLE = "Pictures can't be stored"
+STORE_UNAVAILABLE = "Picture storage unavailable"
 DRAINING = "The server is shutting down"
 
 

@@ -1,7 +1,7 @@
-"""How large the frames in an AVIF file are.
+"""Read the frame sizes of an AVIF file, before it is decoded.
 
-A file of 4 KB can hold a frame of 200 megapixels and declare it as small: the decoder makes room for all of it, and
-scales it afterwards. The sizes that count stand in the AV1 data, so they are read here before it is decoded.
+A file of 4 KB can contain a frame of 200 megapixels and declare a small one: the decoder allocates memory for it, and
+scales it afterwards. The actual sizes are those in the AV1 data.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import struct
 from collections.abc import Iterator
 from io import BytesIO
 
-# Boxes, items or units before a file counts as made to keep us busy. Encoders write some dozen.
+# Maximum number of boxes, items or units, against denial of service. Encoders write a few dozen.
 MAX_PARTS = 20_000
-UNPARSABLE = "the sizes of the frames in this AVIF file can't be read"
+UNPARSABLE = "cannot read the frame sizes of this AVIF file"
 
 
 def max_frame_pixels(data: bytes) -> list[int]:
-    """The pixels of the largest frame of each item. Raises `ValueError`, `LookupError` or `struct.error`."""
+    """Return the pixels of the largest frame of each item. Raises `ValueError`, `LookupError` or `struct.error`."""
     return [largest_frame(item) for item in items(data)]
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of each box (ISO/IEC 14496-12, 4.2)."""
+    """Yield the type and content of each box (ISO/IEC 14496-12, 4.2)."""
     position = 0
     for _ in range(MAX_PARTS):
         if position >= len(data):
@@ -38,7 +38,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def items(data: bytes) -> Iterator[bytes]:
-    """What an AVIF file consists of: coded pictures, but metadata too (ISO/IEC 14496-12, 8.11.3)."""
+    """Yield the content of each item: coded pictures, but metadata too (ISO/IEC 14496-12, 8.11.3)."""
     (meta,) = (dict(boxes(content[4:])) for kind, content in boxes(data) if kind == b"meta")
     table = BytesIO(meta[b"iloc"])
 
@@ -55,14 +55,14 @@ def items(data: bytes) -> Iterator[bytes]:
         number(2)
         start = number(sizes >> 4 & 15)
         if number(2) != 1:
-            raise ValueError(UNPARSABLE)  # In pieces, what it says could not be read here. Nobody writes these.
+            raise ValueError(UNPARSABLE)  # An item in several extents. No encoder writes these.
         number(sizes & 15 if version else 0)
         start += number(sizes >> 12)
         yield area[start : start + number(sizes >> 8 & 15)]
 
 
 def largest_frame(data: bytes) -> int:
-    """The pixels of the largest frame that AV1 data announces (AV1 specification, 5.3); 0 of other data."""
+    """Return the pixels of the largest frame declared in AV1 data (AV1 specification, 5.3); 0 for other data."""
     largest = position = 0
     for _ in range(MAX_PARTS):
         if position >= len(data):
@@ -84,7 +84,7 @@ def largest_frame(data: bytes) -> int:
 
 
 def frame_pixels(sequence_header: bytes) -> int:
-    """The pixels of a frame (AV1 specification, 5.5.1)."""
+    """Return the pixels of a frame (AV1 specification, 5.5.1)."""
     bits = (byte >> shift & 1 for byte in sequence_header for shift in range(7, -1, -1))
 
     def take(count: int) -> int:
@@ -97,7 +97,7 @@ def frame_pixels(sequence_header: bytes) -> int:
     if take(1):
         take(5)
     elif take(1):
-        raise ValueError(UNPARSABLE)  # Timing, which only films have.
+        raise ValueError(UNPARSABLE)  # Timing information, which only videos have.
     else:
         delays = take(1)
         for _ in range(take(5) + 1):

@@ -1,7 +1,7 @@
-"""What of an uploaded file reaches Pillow: the one picture, without what stands around it.
+"""Decode an uploaded image: extract the first picture of the file, check its size, and pass nothing else to Pillow.
 
-Pillow parses whatever else is in a file (EXIF, texts, further pictures), as much as there is, and warns of what is odd.
-So the parts of each format are sorted and counted here, and Pillow gets those of one picture of a known size.
+Pillow parses everything in a file (EXIF, texts, further pictures), without limits, and warns about oddities. So the
+segments, chunks and boxes of each format are filtered and counted here.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from .avif import max_frame_pixels
 Size = tuple[int, int]
 
 MAX_PIXELS = 50_000_000
-MAX_SIDE = 65_535  # Where JPEG and GIF end; a PNG decoder keeps two whole lines, however long.
+MAX_SIDE = 65_535  # pixels; the limit of JPEG and GIF. A PNG decoder buffers two lines of any length.
 
-# Where reading 50 megapixels would take more than 350 MB. Bytes a pixel: WebP 16 (two canvases and two copies),
-# AVIF up to 16 (four planes of two bytes and two copies), JPEG in scans two for each component.
+# Lower limits for formats where 50 megapixels would take more than 350 MB. Bytes per pixel: WebP 16 (two canvases and
+# two copies), AVIF up to 16 (four planes of two bytes and two copies), progressive JPEG two per component.
 MAX_WEBP_PIXELS = 20_000_000
 MAX_AVIF_PIXELS = 20_000_000
 MAX_COEFFICIENTS = 150_000_000
 
-MAX_SCANS = 64  # Encoders write about ten; each is a walk over the whole picture.
-MAX_PARTS = 20_000  # Segments, chunks or boxes, each a turn of a Python loop: 10 MiB could hold millions.
+MAX_SCANS = 64  # Encoders write about ten. The decoder passes over the entire picture for each.
+MAX_PARTS = 20_000  # Segments, chunks or boxes, each an iteration in Python: 10 MiB could hold millions.
 MAX_GIF_HEAD = 1 << 20
 MAX_PROFILE = 4 << 20
 
-EMPTY = "The file is empty; choose a picture and send it again."
-UNKNOWN = "This is not a picture we can read; send a JPEG, PNG, WebP, GIF or AVIF file."
-DAMAGED = "The picture is damaged or incomplete; save it anew and send it again."
-TOO_LARGE = "A picture may have at most {} megapixels; make it smaller and send it again."
-TOO_LARGE_AS = "{} may have at most {} megapixels; make it smaller or send it as a JPEG."
-TOO_LONG = "A picture may have at most {} pixels on a side; make it smaller and send it again."
-TOO_COMPLEX = "This JPEG takes too much memory or time to read; make it smaller or save it as not progressive."
+EMPTY = "The file is empty; choose another one."
+UNKNOWN = "Unsupported image format; send a JPEG, PNG, WebP, GIF or AVIF file."
+DAMAGED = "The image is corrupt or incomplete; export it again or choose another one."
+TOO_LARGE = "Images may have at most {} megapixels; resize it and try again."
+TOO_LARGE_AS = "{} images may have at most {} megapixels; resize it or send it as a JPEG."
+TOO_LONG = "Images may be at most {} pixels wide or high; resize it and try again."
+TOO_COMPLEX = "This JPEG takes too much memory or time to decode; resize it or save it as baseline, not progressive."
 
 ORIENTATION_TAG = 0x0112
 
 
 class InvalidImage(ValueError):
-    """What was sent is no picture that we take. Its text tells a person what is wrong and what to do."""
+    """The upload is not an image that we accept. The message tells the user what is wrong and what to do."""
 
 
 class DecodedImage(NamedTuple):
-    """A picture as it was sent. `image` may have been read at one `scale`th of its full `size`."""
+    """An uploaded image. `image` may have been decoded at 1/`scale` of its full `size`."""
 
     image: Image.Image
     size: Size
@@ -59,7 +59,7 @@ class DecodedImage(NamedTuple):
 
 
 def read_picture(data: bytes, box: Size) -> DecodedImage:
-    """The first picture of a file, at no less than the size at which it fits into the box. Raises `InvalidImage`."""
+    """Decode the first picture of a file, at the size at which it fits into `box` or larger. Raises `InvalidImage`."""
     if not data:
         raise InvalidImage(EMPTY)
     if data.startswith(b"\xff\xd8\xff"):
@@ -76,7 +76,7 @@ def read_picture(data: bytes, box: Size) -> DecodedImage:
 
 
 def check_size(size: Size, kind: str = "", limit: int = MAX_PIXELS) -> None:
-    """Raise `InvalidImage` for more pixels than we decode."""
+    """Raise `InvalidImage` for more pixels than the `limit` of this format, or a side of more than `MAX_SIDE`."""
     pixels = size[0] * size[1]
     if pixels > MAX_PIXELS:
         raise InvalidImage(TOO_LARGE.format(MAX_PIXELS // 1_000_000))
@@ -87,7 +87,7 @@ def check_size(size: Size, kind: str = "", limit: int = MAX_PIXELS) -> None:
 
 
 def orientation_of(exif: bytes) -> int:
-    """The orientation, 1 to 8, by the first directory of an EXIF block (TIFF 6.0, section 2); 1 in doubt."""
+    """Return the orientation, 1 to 8, in the first directory of an EXIF block (TIFF 6.0, section 2); 1 if unknown."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = "<" if exif.startswith(b"II") else ">"
     try:
@@ -103,16 +103,16 @@ def orientation_of(exif: bytes) -> int:
     return 1
 
 
-# A marker that ends coded data: no stuffed zero, no restart, no fill byte (ITU T.81, B.1.1).
+# A marker that ends coded data: not a stuffed zero, a restart or a fill byte (ITU T.81, B.1.1).
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-FRAMES = b"\xc0\xc1\xc2"  # Baseline, extended, progressive: those that browsers show.
+FRAMES = b"\xc0\xc1\xc2"  # baseline, extended, progressive: the kinds that browsers support
 TABLES = b"\xc4\xdb\xdd"
 JFIF, EXIF, ICC, ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
 SCAN, END = 0xDA, 0xD9
 
 
 def segments_of(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Kind, content and following coded data of each segment of a JPEG file's first picture."""
+    """Yield the marker, content and following coded data of each segment of the first picture in a JPEG file."""
     marker = MARKER.search(data, 2)
     for _ in range(MAX_PARTS):
         if not marker:
@@ -127,9 +127,9 @@ def segments_of(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def read_jpeg(data: bytes, box: Size) -> DecodedImage:
-    """The first picture of a JPEG, with the segments that its pixels and colours need (ITU T.81, annex B)."""
+    """Decode the first picture of a JPEG, from the segments that its pixels and colours need (ITU T.81, annex B)."""
     if data.count(b"\xff\xff") > len(data) // 4:
-        raise InvalidImage(DAMAGED)  # half of it fill bytes, each of which would cost a step
+        raise InvalidImage(DAMAGED)  # half of it are fill bytes, each of which would take an iteration
     segments = list(segments_of(data))
     ((frame_kind, frame),) = ((kind, content) for kind, content, _ in segments if kind in FRAMES)
     scans = [content for kind, content, _ in segments if kind == SCAN]
@@ -144,7 +144,7 @@ def read_jpeg(data: bytes, box: Size) -> DecodedImage:
     orientation = orientation_of(next(exif, b""))
     if orientation > 4:
         box = box[::-1]
-    # The decoder shrinks by these for far less than all pixels cost. The last third is ours, for its looks.
+    # The decoder downscales by these factors at little cost. The last third is left to `downscale`, for quality.
     ratio = min(max(width / box[0], height / box[1]) / 1.5, width, height)
     scale = next(scale for scale in (8, 4, 2, 1) if ratio >= scale or scale == 1)
 
@@ -154,8 +154,8 @@ def read_jpeg(data: bytes, box: Size) -> DecodedImage:
         is_profile = kind == ICC and content[2:13] == b"ICC_PROFILE"
         if kind in FRAMES + TABLES or kind in (SCAN, JFIF, ADOBE) or is_profile:
             file.write(bytes((0xFF, kind)) + content)
-        # An eighth needs the mean of each 8x8 block alone. The scans of all else are made empty, not left
-        # out, because the decoder blurs blocks whose scans are missing.
+        # A scale of 1/8 needs only the mean of each 8x8 block. The other scans are emptied, not removed: the decoder
+        # blurs blocks whose scans are missing.
         if kind == SCAN and (scale < 8 or not progressive or content[-3] == 0):
             file.write(coded)
     file.write(bytes((0xFF, END)))
@@ -167,7 +167,7 @@ def read_jpeg(data: bytes, box: Size) -> DecodedImage:
 
 
 def read_png(data: bytes) -> DecodedImage:
-    """A PNG with the chunks that its pixels and colours need (PNG, third edition, section 5)."""
+    """Decode a PNG, from the chunks that its pixels and colours need (PNG, third edition, section 5)."""
     chunks, exif, profile, position, kind = [data[:8]], b"", None, 8, b""
     for _ in range(MAX_PARTS):
         start = position
@@ -186,7 +186,7 @@ def read_png(data: bytes) -> DecodedImage:
     image = open_image("PNG", BytesIO(b"".join(chunks)))
     check_size(image.size)
     if image.mode in ("L", "I;16", "RGB") and "transparency" in image.info:
-        # Pillow brings the pixels to 8 bits, but not the one colour that stands for transparency.
+        # Pillow converts the pixels to 8 bits, but not the colour that marks transparency.
         key, depth = image.info["transparency"], data[24]
         if depth == 16:
             key = key >> 8 if isinstance(key, int) else tuple(level >> 8 for level in key)
@@ -197,7 +197,7 @@ def read_png(data: bytes) -> DecodedImage:
 
 
 def decompress_icc(packed: bytes) -> bytes:
-    """The start of what was packed, so much of it as a colour profile may have; nothing where it is broken."""
+    """Decompress a colour profile, up to `MAX_PROFILE` bytes. Return nothing if it is corrupt."""
     try:
         return zlib.decompressobj().decompress(packed, MAX_PROFILE)
     except zlib.error:
@@ -205,7 +205,7 @@ def decompress_icc(packed: bytes) -> bytes:
 
 
 def read_gif(data: bytes) -> DecodedImage:
-    """The first frame of a GIF, without the extensions before it but the one that names its transparency."""
+    """Decode the first frame of a GIF. Of the extensions before it, only that for transparency is kept."""
     screen_width, screen_height, flags = struct.unpack_from("<HHB", data, 6)
     head = data[:MAX_GIF_HEAD]
     start = position = 13 + (6 << (flags & 7) if flags & 0x80 else 0)
@@ -224,20 +224,20 @@ def read_gif(data: bytes) -> DecodedImage:
 
 
 def read_webp(data: bytes) -> DecodedImage:
-    """The first frame of a WebP file: its decoder sorts the parts by itself, and reads no more than we ask for."""
+    """Decode the first frame of a WebP file. Its decoder reads only the chunks it needs, so none is filtered here."""
     image = open_image("WEBP", BytesIO(data))
-    check_size(image.size, "A WebP picture", MAX_WEBP_PIXELS)
+    check_size(image.size, "WebP", MAX_WEBP_PIXELS)
     return DecodedImage(image, image.size, orientation_of(image.info.get("exif", b"")), image.info.get("icc_profile"))
 
 
 def read_avif(data: bytes) -> DecodedImage:
-    """The picture of an AVIF file, without its EXIF item: its orientation stands in boxes (ISO/IEC 23000-22, 7.3.6)."""
-    # By this brand, an animation is the picture that stands for it.
+    """Decode an AVIF file without its EXIF item: its orientation is in boxes (ISO/IEC 23000-22, 7.3.6)."""
+    # With this brand, an animation is decoded as its primary picture.
     data = data[:8] + b"avif" + data[12:]
     data = re.sub(rb"(infe(?s:.{8}|.{10}|.{16}|.{18}))Exif", rb"\1\0\0\0\0", data)
     image = open_image("AVIF", BytesIO(data))
-    check_size(image.size, "An AVIF picture", MAX_AVIF_PIXELS)
-    # A frame may be coded far larger than it is declared, in each tile of a grid: the decoder scales it, afterwards.
+    check_size(image.size, "AVIF", MAX_AVIF_PIXELS)
+    # The coded frames, one per tile of a grid, may be far larger than declared: the decoder scales them afterwards.
     coded = max_frame_pixels(data)
     if max(coded) > image.width * image.height or sum(coded) > 3 * MAX_AVIF_PIXELS:
         raise InvalidImage(DAMAGED)
@@ -245,5 +245,5 @@ def read_avif(data: bytes) -> DecodedImage:
 
 
 def open_image(kind: str, file: BytesIO) -> Image.Image:
-    """A file of this format, its header read and its pixels not."""
+    """Open a file of this format: read its header, but not its pixels."""
     return Image.open(file, formats=(kind,))

@@ -1,4 +1,4 @@
-"""The picture of an account that has none, drawn from its username."""
+"""The default profile picture, drawn from the username."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = (
     "#b91c1c", "#c2410c", "#a16207", "#4d7c0f", "#15803d", "#0f766e", "#0e7490",
     "#0369a1", "#1d4ed8", "#4338ca", "#6d28d9", "#a21caf", "#be185d",
 )  # fmt: skip
-# Drawn at four times the double size and shrunk, for smooth edges.
+# Four times SIZE_2X. Drawn large and downscaled, for smooth edges.
 CANVAS_SIZE = (1000, 1400)
 PAW = (
     (345, 640, 655, 940),
@@ -28,9 +28,9 @@ PAW = (
 
 
 def render_avatar(username: str) -> RenderedPicture:
-    """Draw a name's initial, or a paw where the font has no letter for it, in white on the name's colour.
+    """Draw the initial of a username, or a paw if the font lacks its letter, in white on a colour.
 
-    Exactly 125x175 and 250x350 pixels. Any text will do, and the same text gives the same bytes.
+    The sizes are exactly 125x175 and 250x350 pixels. The same username always gives the same bytes.
     """
     shape = Image.new("L", CANVAS_SIZE)
     draw = ImageDraw.Draw(shape)
@@ -49,7 +49,7 @@ def render_avatar(username: str) -> RenderedPicture:
 
 
 def initial_of(username: str) -> str:
-    """The first letter or digit, without accents, if it is one of the few that Pillow's own font has."""
+    """Return the first letter or digit, without accents; nothing if it is not ASCII, like the glyphs of the font."""
     letters = (char for char in unicodedata.normalize("NFKD", username) if char.isalnum())
     initial = next(letters, "").upper()[:1]
     return initial if initial.isascii() else ""

@@ -1,4 +1,4 @@
-"""Files in a folder of this machine."""
+"""Picture files in a local directory."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from pathlib import Path
 
 
 class LocalStorage:
-    """A folder that files are kept in. A file is there whole or not at all."""
+    """Stores files in a directory. Writes are atomic: a file is complete or does not exist."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     @property
     def lock_directory(self) -> Path:
-        """The folder, which is made where it is missing, for locks among the processes of this machine."""
+        """The directory, which is created if missing. A lock on it excludes other processes of this machine."""
         self.path.mkdir(parents=True, exist_ok=True)
         return self.path
 
     def put(self, files: Mapping[str, bytes]) -> None:
-        """Keep files, by their names, on disk for good when this returns. Raises `OSError`; some may be there then."""
-        folder = self.lock_directory
+        """Write the files durably (fsync of files and directory). On `OSError`, some may have been written."""
+        directory = self.lock_directory
         for name, content in files.items():
             self.write(name, content)
-        fsync_directory(folder)
+        fsync_directory(directory)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file aside, and give it its name when it is whole."""
-        aside = self.path / f".{name}"
+        """Write a file under a temporary name, and rename it when it is complete."""
+        temp_path = self.path / f".{name}"
         try:
-            with open(aside, "xb") as file:
+            with open(temp_path, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(self.path / name)
+            temp_path.replace(self.path / name)
         except BaseException:
-            aside.unlink(missing_ok=True)
+            temp_path.unlink(missing_ok=True)
             raise
 
     def get(self, name: str) -> bytes | None:
-        """The content of a file, or None where there is none of this name. Raises `OSError`."""
+        """Return the content of a file, or None if it does not exist. Raises `OSError`."""
         try:
             return (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove these files, where they are there. Raises `OSError` when all have been tried."""
+        """Remove the files that exist. Tries all of them before it raises `OSError`."""
         failed = None
         for name in names:
             try:
@@ -58,19 +58,19 @@ class LocalStorage:
             raise failed
 
     def iter_files(self) -> Iterator[tuple[str, float]]:
-        """The names of the files, and when each was written, in seconds since 1970. Raises `OSError`."""
+        """Yield the name and modification time, as a Unix time in seconds, of each file. Raises `OSError`."""
         for path in self.path.glob("*.webp"):
             try:
-                written = path.stat().st_mtime
-            except FileNotFoundError:  # somebody has just removed it
+                modified = path.stat().st_mtime
+            except FileNotFoundError:  # removed by another request meanwhile
                 continue
             if path.is_file():
-                yield path.name, written
+                yield path.name, modified
 
 
-def fsync_directory(folder: Path) -> None:
-    """Bring a folder's names to the disk, as `fsync` of a file does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync_directory(directory: Path) -> None:
+    """Flush the entries of a directory to disk, which `fsync` of a file does not do."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

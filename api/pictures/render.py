@@ -1,4 +1,4 @@
-"""Uploaded bytes to small WebP pictures."""
+"""Resize an uploaded image, and encode it as WebP in two sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE_1X = (125, 175)
 SIZE_2X = (250, 350)
 BAND_PIXELS = 1 << 20
 
-# What brings a picture upright, by the value of EXIF's orientation tag. From 5 on it lies on its side.
+# The transposition for each EXIF orientation. From 5 on, width and height are swapped.
 EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,9 +28,9 @@ EXIF_TRANSPOSE = {
 
 @dataclass(frozen=True)
 class RenderedPicture:
-    """A picture as it is kept: WebP files, and the normal one's `width` and `height` in CSS pixels.
+    """A picture ready to store: WebP files, and the `width` and `height` of the normal one in CSS pixels.
 
-    `double` is None where the source has no more pixels than fit into the normal size.
+    `double` is None if the source has no more pixels than the normal size.
     """
 
     normal: bytes
@@ -40,63 +40,62 @@ class RenderedPicture:
 
 
 def render(stream: BinaryIO) -> RenderedPicture:
-    """Make an upload's picture upright, sRGB and small: within 125x175 pixels, doubled within 250x350.
+    """Rotate an upload by its EXIF orientation, convert it to sRGB, and fit it into 125x175 and 250x350 pixels.
 
-    It is never enlarged. `stream` is a seekable binary file, read from its start. Raises `InvalidImage` for
-    what is in it, and nothing else. Takes up to 350 MB and, for 50 megapixels, about a second.
+    It is never enlarged. `stream` is a seekable binary file, read from its start. Raises `InvalidImage`, whatever the
+    content. Takes up to 350 MB and, for 50 megapixels, about a second.
     """
     stream.seek(0)
     data = stream.read()
     try:
         source = read_picture(data, SIZE_2X)
-        sideways = source.orientation > 4
-        upright = source.size[::-1] if sideways else source.size
+        is_sideways = source.orientation > 4
+        upright = source.size[::-1] if is_sideways else source.size
         double, normal = fit(upright, SIZE_2X), fit(upright, SIZE_1X)
-        picture = downscale(source, double[::-1] if sideways else double)
+        picture = downscale(source, double[::-1] if is_sideways else double)
         if source.orientation in EXIF_TRANSPOSE:
             picture = picture.transpose(EXIF_TRANSPOSE[source.orientation])
-        return encode_sizes(in_srgb(picture, source.profile), normal)
+        return encode_sizes(convert_to_srgb(picture, source.profile), normal)
     except InvalidImage:
         raise
     except Exception as error:
-        # Pillow documents no exceptions for broken files, and raises a dozen kinds. All that differs from
-        # one call to the next is what was sent, so whatever was raised, that is the cause.
+        # Pillow documents no exceptions for broken files, and raises a dozen types. Calls differ in nothing but the
+        # upload, so it is the cause of any exception.
         raise InvalidImage(DAMAGED) from error
 
 
 def fit(size: Size, box: Size) -> Size:
-    """The size, shrunk to fit into the box if it does not, with at least one pixel a side."""
+    """Return the size scaled down to fit into the box, if needed; at least one pixel on each side."""
     ratio = min(1, box[0] / size[0], box[1] / size[1])
     return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
 
 
 def downscale(source: DecodedImage, size: Size) -> Image.Image:
-    """The picture in the given size, in a mode of `plain`, with no metadata.
+    """Resize an image to this size, in a mode of `normalize_mode` and without metadata.
 
-    Made band by band to about twice the size, so that all its pixels are never there in a second mode.
+    It is first reduced to about twice the size, in bands, so that the full image is never in memory in a second mode.
     """
     image = source.image
     image.load()
-    lines = max(1, BAND_PIXELS // image.width)
-    across, down = max(1, image.width // (2 * size[0])), max(1, min(lines, image.height // (2 * size[1])))
-    lines -= lines % down
+    height = max(1, BAND_PIXELS // image.width)
+    factor_x, factor_y = max(1, image.width // (2 * size[0])), max(1, min(height, image.height // (2 * size[1])))
+    height -= height % factor_y
     bands = [
-        normalize_mode(image.crop((0, top, image.width, min(top + lines, image.height)))).reduce((across, down))
-        for top in range(0, image.height, lines)
+        normalize_mode(image.crop((0, top, image.width, min(top + height, image.height)))).reduce((factor_x, factor_y))
+        for top in range(0, image.height, height)
     ]
-    larger = Image.new(bands[0].mode, (bands[0].width, -(-image.height // down)))
+    reduced = Image.new(bands[0].mode, (bands[0].width, -(-image.height // factor_y)))
     for number, band in enumerate(bands):
-        larger.paste(band, (0, number * lines // down))
-    # The last pixel of a line or column may be only partly filled.
-    across, down = across * source.scale, down * source.scale
-    exact = (0, 0, source.size[0] / across, source.size[1] / down)
-    return larger.resize(size, Image.Resampling.LANCZOS, exact)
+        reduced.paste(band, (0, number * height // factor_y))
+    # The last row and column may cover fewer source pixels than the others.
+    box = (0, 0, source.size[0] / (factor_x * source.scale), source.size[1] / (factor_y * source.scale))
+    return reduced.resize(size, Image.Resampling.LANCZOS, box)
 
 
 def normalize_mode(image: Image.Image) -> Image.Image:
-    """The picture as L, LA, RGB, RGBA or CMYK, of 8 bits."""
+    """Convert an image to L, LA, RGB, RGBA or CMYK, with 8 bits per channel."""
     if image.mode == "I;16":
-        # Pillow would cut these off at 255. The high one of each two bytes is the same in 8 bits.
+        # Pillow would clip these at 255. The high byte of each pixel is its value in 8 bits.
         high = Image.frombytes("L", image.size, image.tobytes()[1::2])
         high.info = image.info
         image = high
@@ -107,15 +106,15 @@ def normalize_mode(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture as RGB or RGBA, in the colours that its profile means if it has a good one."""
+def convert_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert an image to RGB or RGBA in sRGB, from its colour profile if that is valid."""
     alpha = picture.getchannel("A") if picture.mode in ("LA", "RGBA") else None
     colours = picture.convert({"LA": "L", "RGBA": "RGB"}.get(picture.mode, picture.mode))
     if profile and len(profile) <= MAX_PROFILE:
         srgb = ImageCms.createProfile("sRGB")
         try:
-            meant = ImageCms.ImageCmsProfile(BytesIO(profile))
-            colours = ImageCms.profileToProfile(colours, meant, srgb, outputMode="RGB") or colours
+            embedded = ImageCms.ImageCmsProfile(BytesIO(profile))
+            colours = ImageCms.profileToProfile(colours, embedded, srgb, outputMode="RGB") or colours
         except (OSError, ImageCms.PyCMSError):
             pass
     colours = colours.convert("RGB")
@@ -125,14 +124,14 @@ def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def encode_sizes(double: Image.Image, size: Size, lossless: bool = False) -> RenderedPicture:
-    """Both sizes, as WebP."""
+    """Encode a picture in its own size and in `size`, as WebP."""
     normal = double.resize(size, Image.Resampling.LANCZOS)
-    larger = as_webp(double, lossless) if double.size != size else None
-    return RenderedPicture(as_webp(normal, lossless), *size, larger)
+    double_file = encode_webp(double, lossless) if double.size != size else None
+    return RenderedPicture(encode_webp(normal, lossless), *size, double_file)
 
 
-def as_webp(picture: Image.Image, lossless: bool) -> bytes:
-    """The bytes of a WebP file."""
+def encode_webp(picture: Image.Image, lossless: bool) -> bytes:
+    """Return the picture as a WebP file."""
     file = BytesIO()
     picture.save(file, "WEBP", quality=80, lossless=lossless)
     return file.getvalue()

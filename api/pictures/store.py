@@ -1,4 +1,4 @@
-"""Where pictures are kept: in a folder, or in a bucket of a store that speaks S3."""
+"""The picture storage: save, read, delete and prune the files of profile pictures, in a directory or on S3."""
 
 from __future__ import annotations
 
@@ -30,23 +30,22 @@ from .s3 import S3Storage
 log = logging.getLogger("kennel")
 
 FILENAME_PATTERN = re.compile(r"[0-9a-f]{32}(_2x)?\.webp")
-# A file that no row names may belong to a request that is still under way; after this many seconds it does not.
+# A younger file without a row may belong to a request that is still running.
 ORPHAN_GRACE_SECONDS = 3600
-NOT_STORED = "Pictures can't be stored right now. Try again in a moment"
-NOT_READ = "This picture can't be read right now. Try again in a moment"
+STORAGE_UNAVAILABLE = "Picture storage unavailable. Please retry"
 
 
 class PictureStore:
-    """Pictures in a folder or a bucket. A file is there whole or not at all, under a name that was never used before.
+    """Stores pictures in a directory or a bucket. A file is complete or does not exist, and its name is never reused.
 
-    Where the place of the pictures fails, `StorageUnavailable` is raised, and `StorageFull` where it has no room.
+    Methods raise `StorageUnavailable` if the storage fails, and `StorageFull` if it has no space left.
     """
 
     def __init__(self, files: LocalStorage | S3Storage) -> None:
         self.files = files
 
     def save(self, rendering: RenderedPicture, is_default: bool) -> Picture:
-        """Keep a picture, there for good when this returns."""
+        """Save a picture durably under a new random name."""
         picture = Picture(
             image=f"{secrets.token_hex(16)}.webp",
             width=rendering.width,
@@ -58,7 +57,7 @@ class PictureStore:
         if picture.double and rendering.double:
             files[picture.double] = rendering.double
         try:
-            with translate_storage_errors(NOT_STORED):
+            with translate_storage_errors():
                 self.files.put(files)
         except BaseException:
             self.delete(picture)
@@ -67,7 +66,7 @@ class PictureStore:
 
     @contextmanager
     def stored(self, rendering: RenderedPicture, is_default: bool = False) -> Iterator[Picture]:
-        """Keep a picture if the block succeeds: files before the row that names them, and none without it."""
+        """Save the files, then run the block that inserts the row. Delete the files if it raises."""
         picture = self.save(rendering, is_default)
         try:
             yield picture
@@ -76,100 +75,97 @@ class PictureStore:
             raise
 
     def read(self, name: str) -> bytes | None:
-        """The content of a picture's file, or None where there is none of this name."""
+        """Return the content of a picture file, or None if it does not exist."""
         if not FILENAME_PATTERN.fullmatch(name):
             return None
-        with translate_storage_errors(NOT_READ), self.reading():
+        with translate_storage_errors(), self.reading():
             return self.files.get(name)
 
     def signed_url(self, name: str, method: str) -> str | None:
-        """A URL for this method that a picture's file can be read by for a while, or None where there is none."""
+        """Return a signed URL of a picture file for this method; None if it does not exist or the storage is local."""
         if not FILENAME_PATTERN.fullmatch(name) or isinstance(self.files, LocalStorage):
             return None
-        with translate_storage_errors(NOT_READ), self.reading():
+        with translate_storage_errors(), self.reading():
             return self.files.signed_url(name, method)
 
     def reading(self) -> AbstractContextManager[None]:
-        """What a read is done within: threads that wait for a store elsewhere leave some to all other requests."""
+        """Limit the threads that wait for a remote storage, so that some remain for other requests."""
         return nullcontext() if isinstance(self.files, LocalStorage) else limiters.get().storage.acquire()
 
     @property
     def origin(self) -> str:
-        """The origin that `link` leads to, as browsers write it; a folder has none."""
+        """The origin of signed URLs, as in an `Origin` header; empty for local storage."""
         return "" if isinstance(self.files, LocalStorage) else self.files.origin
 
     def delete(self, picture: Picture | None) -> None:
-        """Remove a picture's files, where there is one. What can't be removed now is left to `prune`.
+        """Delete the files of a picture, if given. Errors are logged, not raised: no row names the files any more.
 
-        No row names them any more, so this is no reason to fail.
+        `prune` deletes what remains.
         """
         if picture:
             try:
                 self.files.remove(picture.files)
             except OSError as error:
-                log.warning("A picture's file could not be removed (%s)", error.strerror)
+                log.warning("Failed to delete picture file (%s)", error.strerror)
 
     def check(self) -> None:
-        """Keep a file and remove it again. Raises what stands in the way; what a crash leaves of it, `prune` sweeps."""
+        """Write a file and delete it again. Raises `OSError`. After a crash, `prune` deletes the file."""
         name = f"{secrets.token_hex(16)}.webp"
-        self.files.put({name: b"A check whether pictures can be stored."})
+        self.files.put({name: b"health check"})
         self.files.remove([name])
 
     def prune(self, named: Iterable[str], older_than: float = ORPHAN_GRACE_SECONDS) -> list[str]:
-        """Remove the files of ours that are not among `named` and are so many seconds old; return their names."""
+        """Delete orphaned files: those not in `named`, and at least so many seconds old. Return their names."""
         keep = set(named)
-        oldest = time.time() - older_than
-        with translate_storage_errors(NOT_READ):
-            useless = [
+        newest = time.time() - older_than
+        with translate_storage_errors():
+            orphans = [
                 name
-                for name, written in self.files.iter_files()
-                # What a crash leaves of writing a file begins with a dot.
-                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in keep and written <= oldest
+                for name, modified in self.files.iter_files()
+                # Temporary files begin with a dot. A crash may leave one.
+                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in keep and modified <= newest
             ]
-            if useless:
-                self.files.remove(useless)
-        return sorted(useless)
+            if orphans:
+                self.files.remove(orphans)
+        return sorted(orphans)
 
     def names(self) -> Iterator[str]:
-        """The names of all pictures' files."""
-        with translate_storage_errors(NOT_READ):
+        """Yield the names of all picture files."""
+        with translate_storage_errors():
             yield from (name for name, _ in self.files.iter_files() if FILENAME_PATTERN.fullmatch(name))
 
-    def copy(self, name: str, to: PictureStore) -> bool | None:
-        """Copy a file, and read it back. False where it is there already, None where there is none to copy.
+    def copy(self, name: str, target: PictureStore) -> bool | None:
+        """Copy a file to another storage and verify it. Return False if it was there already, None if it is missing.
 
-        Raises as `put` does.
+        Raises `StorageUnavailable` or `StorageFull`.
         """
         content = self.read(name)
-        if content is None or to.read(name) == content:
+        if content is None or target.read(name) == content:
             return None if content is None else False
-        to.put(name, content)
+        target.put(name, content)
         return True
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep a file that has a name already, and read it back.
-
-        Raises `StorageUnavailable` also where what is read back is something else.
-        """
-        with translate_storage_errors(NOT_STORED):
+        """Write a file under this name, and verify it by reading it back. Raises `StorageUnavailable` if it differs."""
+        with translate_storage_errors():
             self.files.put({name: content})
         if self.read(name) != content:
-            raise StorageUnavailable(f"{name} is not the same when it is read back")
+            raise StorageUnavailable(f"Verification failed for {name}")
 
 
 @contextmanager
-def translate_storage_errors(message: str) -> Iterator[None]:
-    """Turn an `OSError` of the storage into `StorageFull`, or `StorageUnavailable` with this message."""
+def translate_storage_errors() -> Iterator[None]:
+    """Translate an `OSError` of the storage to `StorageFull` or `StorageUnavailable`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(DISK_FULL_MESSAGE) from error
-        raise StorageUnavailable(message) from error
+        raise StorageUnavailable(STORAGE_UNAVAILABLE) from error
 
 
 def make_store(url: str) -> PictureStore:
-    """The store of this URL, as `UPLOADS_URL` takes it. Opens nothing. Raises `ConfigError`."""
+    """Return the store for a URL in the form of `UPLOADS_URL`, without opening it. Raises `ConfigError`."""
     return PictureStore(S3Storage(url, environment()) if url.startswith("s3://") else LocalStorage(url))
 
 
@@ -177,10 +173,10 @@ picture_store = AppState[PictureStore]("pictures")
 
 
 def init_app(app: Flask) -> None:
-    """Store pictures where `UPLOADS_URL` says.
+    """Configure the store of `UPLOADS_URL`.
 
-    `decode.check_size` limits the pixels by format. Pillow's own check is turned off: it warns before it raises, and a
-    warning can't be caught in a single thread.
+    `decode.check_size` limits the pixels by format. Pillow's own check is disabled: between one and two times its limit
+    it only warns, and warnings can't be caught per thread.
     """
     Image.MAX_IMAGE_PIXELS = None
     picture_store.set(app, make_store(app.config["UPLOADS_URL"]))
@@ -188,7 +184,7 @@ def init_app(app: Flask) -> None:
 
 @contextmanager
 def stored_picture(rendering: RenderedPicture | None, username: str) -> Iterator[Picture]:
-    """Store this picture, or the default one of this name, and delete its files if the block raises."""
+    """Store this picture, or the default one for the username. Delete its files if the block raises."""
     if rendering is None:
         with limiters.get().cpu.acquire(), time_picture("default"):
             avatar = render_avatar(username)
@@ -197,8 +193,8 @@ def stored_picture(rendering: RenderedPicture | None, username: str) -> Iterator
 
 
 def render_limited(stream: BinaryIO) -> RenderedPicture:
-    """Call `render` for one upload at a time per machine: the largest take 350 MB."""
-    with translate_storage_errors(NOT_STORED):
+    """Render one upload at a time per machine: the largest take 350 MB."""
+    with translate_storage_errors():
         lock_directory = picture_store.get().files.lock_directory
     running = limiters.get()
     with running.uploads.acquire(), exclusive_lock(lock_directory), running.cpu.acquire(), time_picture("upload"):

@@ -15,7 +15,7 @@ from schemas import HealthSchema, ReadinessSchema
 from ..http.app_state import AppState
 from ..http.error_types import ERROR_TYPES
 from ..observability.health import require_readiness
-from ..pictures.s3 import SIGNED_SECONDS
+from ..pictures.s3 import SIGNED_URL_SECONDS
 from ..pictures.store import picture_store
 from .base import FileResponse, Redirect, Resource, gives, sends_file
 
@@ -27,7 +27,7 @@ PICTURE_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 # Browsers may follow a redirect to a signed URL again for half of the time that the URL is valid.
-REDIRECT_HEADERS = {**PICTURE_HEADERS, "Cache-Control": f"private, max-age={SIGNED_SECONDS // 2}"}
+REDIRECT_HEADERS = {**PICTURE_HEADERS, "Cache-Control": f"private, max-age={SIGNED_URL_SECONDS // 2}"}
 
 # Returns the OpenAPI document as JSON. `api.openapi` makes it from the routes, which are not known here.
 api_document = AppState[Callable[[], bytes]]("openapi")
