@@ -578,10 +578,10 @@ def front_of(server: Server, **change: Any) -> type[BaseHTTPRequestHandler]:
 def checks(*problems: int, cookie: str = "SameSite=Lax") -> list[str]:
     """The lines of the checks; those of these numbers have a problem."""
     names = [
-        "The preflight of a login (OPTIONS /user/login)",
-        "A read (GET /api/v1/dogs)",
-        "A write (POST /user/logout)",
-        f"The cookie ({cookie})",
+        "Login preflight (OPTIONS /user/login)",
+        "Read (GET /api/v1/dogs)",
+        "Write (POST /user/logout)",
+        f"Session cookie ({cookie})",
     ]
     return [f"{'FAIL' if number in problems else 'PASS'}: {name}" for number, name in enumerate(names)]
 
@@ -676,7 +676,7 @@ def test_the_command_sees_a_secure_cookie_over_http_in_what_the_server_answers(
         # Whatever the settings are here: the server's own count.
         result = doctor(server, PAGE, url, PUBLIC_URL=url)
 
-        assert "FAIL: The cookie (SameSite=Lax, Secure)" in result.output
+        assert "FAIL: Session cookie (SameSite=Lax, Secure)" in result.output
         assert findings(result).startswith("PUBLIC_URL is https, so the cookie is Secure")
         settings = settings_in(findings(result).partition("; or ")[2].partition(";")[0])
         assert settings == {"PUBLIC_URL": url}
@@ -712,14 +712,11 @@ def test_the_command_names_a_certificate_that_browsers_do_not_trust(
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        ({"to": "https://api.example.com"}, " redirects to https://api.example.com, and browsers follow no redirect"),
-        ({"refuse": ["OPTIONS"]}, "Something in front of Kennel answers OPTIONS by 405. Let it pass preflights on"),
-        ({"refuse": ["GET", "POST"]}, "Something else than Kennel answers at http://localhost:"),
-        ({"add": {"Access-Control-Allow-Origin": "*"}}, "Something in front of Kennel adds Access-Control headers"),
-        (
-            {"add": {"Access-Control-Allow-Credentials": "true"}},
-            "Something in front of Kennel adds Access-Control head",
-        ),
+        ({"to": "https://api.example.com"}, " redirects to https://api.example.com, but browsers do not follow"),
+        ({"refuse": ["OPTIONS"]}, "A proxy responds to OPTIONS with 405. Let it forward preflights to Kennel"),
+        ({"refuse": ["GET", "POST"]}, " is not a Kennel server. Set --url or PUBLIC_URL to its address"),
+        ({"add": {"Access-Control-Allow-Origin": "*"}}, "A proxy adds Access-Control headers"),
+        ({"add": {"Access-Control-Allow-Credentials": "true"}}, "A proxy adds Access-Control headers"),
     ],
 )
 def test_the_command_sees_what_stands_in_front_of_the_server(
@@ -739,19 +736,19 @@ def test_the_command_says_when_the_server_itself_has_a_problem(doctor: Callable[
 
         result = doctor(server, PAGE)
 
-    assert re.search(r"^Kennel answers by 5..\. Look at its log$", findings(result))
+    assert re.search(r"^Kennel responds with 5..\. Check its log$", findings(result))
 
 
 def test_the_command_says_when_nobody_or_somebody_else_answers(doctor: Callable[..., Result], kennel: Server) -> None:
     nobody = f"http://localhost:{free_port()}"
     with serving(BlankPage) as port:
-        assert "Something else than Kennel answers" in findings(doctor(kennel, PAGE, f"http://localhost:{port}"))
-        assert f"https://localhost:{port} does not answer" in findings(
-            doctor(kennel, PAGE, f"https://localhost:{port}")
-        )
+        url = f"http://localhost:{port}"
+        assert f"{url} is not a Kennel server" in findings(doctor(kennel, PAGE, url))
+        url = f"https://localhost:{port}"
+        assert f"Cannot connect to {url}" in findings(doctor(kennel, PAGE, url))
     for url in (nobody, "http://kennel.invalid", "http://a..b"):
         assert re.fullmatch(
-            rf"{re.escape(url)} does not answer \(.+\)\. Start the server, .*", findings(doctor(kennel, PAGE, url))
+            rf"Cannot connect to {re.escape(url)} \(.+\)\. Start the server, .*", findings(doctor(kennel, PAGE, url))
         )
 
 

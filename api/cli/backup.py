@@ -9,14 +9,14 @@ from flask.cli import with_appcontext
 
 from models import database
 
-from ..backup.create import Backup, write_backup
+from ..backup.create import BackupSummary, write_backup
 from ..backup.restore import restore_backup
 from ..pictures.store import picture_store
 from .database import copy_with_progress, print_summary
 from .errors import exit_on_database_error, exit_on_storage_error
 
-# The exit status of a backup without pictures that were missing already.
-INCOMPLETE = 3
+# The exit status of a backup that lacks picture files.
+EXIT_INCOMPLETE = 3
 
 
 @click.command("backup")
@@ -25,17 +25,17 @@ INCOMPLETE = 3
 @exit_on_database_error("Backup failed")
 @exit_on_storage_error()
 def backup(file: Path) -> None:
-    """Back up all rows and pictures to a new FILE, while the server runs. It does not contain the secret key.
+    """Back up all rows and pictures to a new FILE, while the server runs. The secret key is not included.
 
-    Exit with 3 if picture files of accounts are missing: the backup is complete but for them.
+    Exit with 3 if picture files of accounts are missing: the backup is complete except for them.
     """
-    made = write_backup(file, database.obj, picture_store.get(), copy_with_progress)
-    print_summary(made.tables)
-    click.echo(f"pictures: {made.pictures} files")
-    warn_missing_pictures(made)
+    summary = write_backup(file, database.obj, picture_store.get(), copy_with_progress)
+    print_summary(summary.tables)
+    click.echo(f"pictures: {summary.pictures} files")
+    warn_missing_pictures(summary)
     click.echo(f"Backup written to {file}. It contains e-mail addresses and password hashes; store it securely.")
-    if made.missing:
-        raise SystemExit(INCOMPLETE)
+    if summary.missing:
+        raise SystemExit(EXIT_INCOMPLETE)
 
 
 @click.command("restore")
@@ -45,13 +45,13 @@ def backup(file: Path) -> None:
 @exit_on_storage_error()
 def restore(file: Path) -> None:
     """Restore the rows and pictures of a backup, into an empty database and storage."""
-    made = restore_backup(file, database.obj, picture_store.get(), copy_with_progress)
-    print_summary(made.tables)
-    click.echo(f"pictures: {made.pictures} files")
-    warn_missing_pictures(made)
+    summary = restore_backup(file, database.obj, picture_store.get(), copy_with_progress)
+    print_summary(summary.tables)
+    click.echo(f"pictures: {summary.pictures} files")
+    warn_missing_pictures(summary)
 
 
-def warn_missing_pictures(made: Backup) -> None:
+def warn_missing_pictures(summary: BackupSummary) -> None:
     """Print which picture files were missing when the backup was made."""
-    if made.missing:
-        click.echo(f"Missing picture files: {', '.join(map(ascii, made.missing))}", err=True)
+    if summary.missing:
+        click.echo(f"Missing picture files: {', '.join(map(ascii, summary.missing))}", err=True)

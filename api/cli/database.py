@@ -47,14 +47,14 @@ def status() -> None:
 
 
 def parse_database_url(_: click.Context, option: click.Parameter, text: str) -> str:
-    """Check a database URL as `DATABASE_URL` is checked. It is never quoted, as it may hold a password."""
+    """Validate a database URL, like `DATABASE_URL`. It may contain a password, so errors never quote it."""
     try:
         url = database_url(text)
     except ValueError as error:
         raise click.ClickException(f"{option.opts[0]}: {error}.") from None
     try:
         make_database(url)
-    except ValueError:  # its message may quote a part of the password
+    except ValueError:  # its message may quote part of the password
         raise click.ClickException(f"{option.opts[0]}: invalid database URL.") from None
     return url
 

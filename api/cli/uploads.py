@@ -32,7 +32,7 @@ def prune(older_than: int) -> None:
 
 
 def parse_uploads_url(_: click.Context, option: click.Parameter, text: str) -> str:
-    """Check a storage location as `UPLOADS_URL` is checked."""
+    """Validate the URL of a picture storage, like `UPLOADS_URL`."""
     try:
         url = uploads_url(text)
         make_store(url)
@@ -44,7 +44,7 @@ def parse_uploads_url(_: click.Context, option: click.Parameter, text: str) -> s
 @uploads.command("move")
 @click.option(
     "--to", "url", required=True, metavar="URL", callback=parse_uploads_url,
-    help="A folder, or s3://bucket/prefix, in the form of UPLOADS_URL.",
+    help="A directory, or s3://bucket/prefix, in the form of UPLOADS_URL.",
 )  # fmt: skip
 @exit_on_database_error()
 @exit_on_storage_error()
