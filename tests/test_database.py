@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import random
 import sqlite3
+import threading
+import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import peewee
@@ -26,10 +29,10 @@ from models import MODELS, Dog, RateLimit, User, close_connections, connect, dat
 from models.base import utc_now
 from models.casefold import casefold_nfc
 from models.db.connection import make_database
-from models.db.postgres import AT_ONCE
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import add_dog, api_error, register, run_concurrently, sqlite_file
+from .live_server import free_port
 
 pytestmark = BOTH_ENGINES
 
@@ -55,6 +58,14 @@ def settings_of_this_thread(engine: str) -> dict[str, Any]:
 def backend() -> int:
     """The process of PostgreSQL that serves the connection that the next statement gets."""
     return database.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+
+
+def idle_connections() -> int:
+    return database.pool.get_stats()["pool_available"]
+
+
+def waiting_threads() -> int:
+    return database.pool.get_stats().get("requests_waiting", 0)
 
 
 def tables() -> set[str]:
@@ -105,7 +116,7 @@ def test_a_connection_serves_one_request_after_the_other_and_is_free_in_between(
     assert anna.get(f"/api/v1/dogs/{dog['id']}").status_code == 200
 
     assert backend() == served_by
-    assert (database.in_use, len(database.idle)) == (0, 1)
+    assert (database.in_use, idle_connections()) == (0, 1)
     assert settings_of_this_thread("postgresql") == SETTINGS["postgresql"]
 
 
@@ -118,7 +129,7 @@ def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., 
 
     assert answers == [200] * 30
     assert database.in_use == 0
-    assert 1 <= len(database.idle) <= 2
+    assert 1 <= idle_connections() <= 2
 
 
 @POSTGRESQL_ONLY
@@ -128,7 +139,7 @@ def test_ninety_requests_at_one_moment_wait_for_the_only_connection(make_app: Ca
     with ThreadPoolExecutor(90) as clients:
         with database.atomic():
             asked = [clients.submit(lambda: app.test_client().get("/api/v1/dogs")) for _ in range(90)]
-            while database.room._value > AT_ONCE - 91:  # until all of them wait
+            while waiting_threads() < 90:
                 assert not wait(asked, 0.01, FIRST_COMPLETED).done
         answers = [request.result().status_code for request in asked]
 
@@ -140,7 +151,7 @@ def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
-    monkeypatch.setattr("models.db.postgres.TIMEOUT", 0.1)
+    monkeypatch.setattr("models.db.postgres.TIMEOUT_SECONDS", 0.1)
 
     with database.atomic():
         (refused,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))
@@ -154,17 +165,112 @@ def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
 def test_only_so_many_threads_wait_for_a_connection(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("models.db.postgres.MAX_WAITERS", 2)
+    monkeypatch.setattr("models.db.postgres.TIMEOUT_SECONDS", 60)
     app = make_app(DATABASE_POOL_SIZE=1)
-    database.execute_sql("SELECT 1")
-    monkeypatch.setattr("models.db.postgres.TIMEOUT", 60)
 
-    with ExitStack() as others:
-        while database.room.acquire(blocking=False):
-            others.callback(database.room.release)
-        refused = app.test_client().get("/api/v1/dogs")  # at once, and not after the timeout
+    with ThreadPoolExecutor(1) as other:
+        with database.atomic():
+            waiting = other.submit(lambda: app.test_client().get("/api/v1/dogs"))
+            while not waiting_threads():
+                assert not wait([waiting], 0.01).done
+            (refused,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))  # not after the timeout
+            assert not waiting.done()
+        assert waiting.result().status_code == 200
 
     assert api_error(refused) == (503, "unavailable")
     assert app.test_client().get("/api/v1/dogs").status_code == 200
+
+
+def use_connections_at_once(app: Flask, count: int) -> set[int]:
+    """Hold this many connections at once, return them to the pool, and return their server processes."""
+    together = Barrier(count)
+
+    def hold() -> int:
+        with database.atomic():
+            together.wait(30)
+            return backend()
+
+    return set(run_concurrently(app, *[hold] * count))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in a thread of the pool or in the server."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@POSTGRESQL_ONLY
+def test_idle_connections_are_closed_after_a_while(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.db.postgres.MAX_IDLE_SECONDS", 0.05)
+    opened = use_connections_at_once(app, 3)
+
+    with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
+        alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+        wait_until(lambda: other.execute(alive, [list(opened)]).fetchone() == (0,))
+
+    assert len(opened) == 3
+    assert idle_connections() == 0
+    assert backend() not in opened
+
+
+@POSTGRESQL_ONLY
+def test_a_connection_past_its_lifetime_is_replaced(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.db.postgres.MAX_LIFETIME_SECONDS", 0)
+
+    used = [backend() for _ in range(3)]
+
+    assert len(set(used)) == 3
+    with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
+        alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+        wait_until(lambda: other.execute(alive, [used]).fetchone() == (0,))
+
+
+@POSTGRESQL_ONLY
+def test_the_connection_used_last_is_used_next(app: Flask) -> None:
+    opened = use_connections_at_once(app, 3)
+
+    used = {backend() for _ in range(6)}
+
+    assert len(opened) == 3
+    assert len(used) == 1
+    assert used <= opened
+
+
+@POSTGRESQL_ONLY
+def test_closing_the_connections_stops_the_threads_of_the_pool(app: Flask) -> None:
+    before = set(threading.enumerate())
+    first = backend()
+    assert len(set(threading.enumerate()) - before) == 2
+
+    close_connections()
+
+    assert set(threading.enumerate()) <= before
+    assert backend() != first
+
+
+@POSTGRESQL_ONLY
+def test_a_connection_in_use_survives_close_idle(app: Flask) -> None:
+    with database.atomic():
+        ours = backend()
+        database.close_idle()
+        assert backend() == ours
+
+    assert backend() != ours
+
+
+@POSTGRESQL_ONLY
+def test_a_failed_connection_attempt_raises_its_cause_at_once(app: Flask) -> None:
+    unreachable = make_database(f"postgresql://kennel@127.0.0.1:{free_port()}/dogs", pool_size=1)
+
+    for _ in range(3):
+        with pytest.raises(peewee.OperationalError, match=r"(?i)connection refused"):
+            unreachable.execute_sql("SELECT 1")
+
+    assert unreachable.in_use == 0
+    close_connections(unreachable)
 
 
 @POSTGRESQL_ONLY

@@ -25,7 +25,7 @@ import pytest
 import requests
 
 from api.http.concurrency import MAX_BODY_READERS
-from models.db.postgres import TIMEOUT
+from models.db.postgres import TIMEOUT_SECONDS
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, PHOTOS, api_error, sqlite_file
@@ -176,7 +176,7 @@ def test_a_restart_of_postgresql_is_503_until_it_is_back_and_loses_nothing(
     assert not load.lost
     assert {answer.status for answer in load.answers} == {200, 201, 503}
     assert {(answer.call, answer.status) for answer in while_down} == {("list", 503), ("add", 503), ("profile", 503)}
-    assert max(answer.ended - answer.begun for answer in load.answers) < TIMEOUT + 5
+    assert max(answer.ended - answer.begun for answer in load.answers) < TIMEOUT_SECONDS + 5
     with administrator(cluster) as database:
         kept = dict(database.execute("SELECT id, name FROM dogs").fetchall())
     assert load.added().items() <= kept.items(), "a dog is gone whose adding was answered with 201"
@@ -235,8 +235,10 @@ def test_a_postgresql_that_hangs_holds_few_threads_and_all_goes_on_when_it_does(
         hanging = [threads.submit(list_dogs, search_postgres) for _ in range(clients)]
         while sum(request.done() for request in hanging) < clients - processes * POOL:
             for path in ("/health/live", "/errors/conflict"):
-                assert requests.get(f"{search_postgres.url}{path}", timeout=TIMEOUT).status_code == 200
-            assert time.monotonic() < began + TIMEOUT + 15, "more requests hang than the database has connections"
+                assert requests.get(f"{search_postgres.url}{path}", timeout=TIMEOUT_SECONDS).status_code == 200
+            assert time.monotonic() < began + TIMEOUT_SECONDS + 15, (
+                "more requests hang than the database has connections"
+            )
         refused = [request.result() for request in hanging if request.done()]
         cluster.kill(signal.SIGCONT)
         answers = [request.result() for request in hanging]

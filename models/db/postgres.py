@@ -1,7 +1,8 @@
-"""PostgreSQL, and what speaks its protocol: connections that threads share, and statements that are tried again."""
+"""PostgreSQL: a connection pool shared by threads, and retries of serialization failures."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import select
@@ -10,182 +11,265 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
+from weakref import WeakSet
 
 import peewee
 from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool
 
 from .errors import sqlstate
 
-# How long to wait for a connection, and for the answer to a statement, in seconds: as long as SQLite for its lock.
-TIMEOUT = 10
-# How many threads of a process may hold a connection or wait for one, of the 128 that answer requests. Past them the
-# answer is at once that there is none, so that a database that hangs leaves threads for what needs none.
-AT_ONCE = 96
-ATTEMPTS = 10
+# How many seconds to wait for a connection, and for a statement: as long as for SQLite's lock.
+TIMEOUT_SECONDS = 10
+# Maximum threads per process that may hold or wait for a connection (of 128). Beyond it, fail fast, so that a stalled
+# database cannot exhaust the thread pool.
+MAX_WAITERS = 96
+# A connection that was not needed for so long is closed, one per interval. In seconds.
+MAX_IDLE_SECONDS = 60
+# A connection is replaced at this age, so that memory grows neither here nor in the server. In seconds.
+MAX_LIFETIME_SECONDS = 3600
+MAX_ATTEMPTS = 10
 
 CONNECTION_OPTIONS: dict[str, Any] = {
     "client_encoding": "utf8",
     "application_name": "kennel",
     "connect_timeout": 5,
-    # A machine that is gone without a word is noticed within about 10 seconds.
+    # Notice within about 10 seconds that the server's machine is gone.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    # Rows are locked where it matters, so READ COMMITTED is enough. A process that hangs gives its locks back.
+    # READ COMMITTED is enough, since rows are locked where it matters. A process that hangs loses its locks.
     "options": "-c default_transaction_isolation=read\\ committed "
-    f"-c statement_timeout={TIMEOUT}s -c idle_in_transaction_session_timeout=60s",
+    f"-c statement_timeout={TIMEOUT_SECONDS}s -c idle_in_transaction_session_timeout=60s",
 }
 
-# Serialization failure and deadlock: the database has undone it, and asks to try again. So do CockroachDB and Yugabyte.
+# Serialization failure and deadlock: the database rolled back, and the transaction may be retried. CockroachDB and
+# YugabyteDB use the same codes.
 RETRYABLE_SQLSTATES = ("40001", "40P01")
 
 
-class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
-    """A database whose connections are shared: a thread holds one for a statement or a transaction, and no longer.
+class PoolEntry:
+    """What the pool holds: a connection that is opened by the thread that uses it.
 
-    So nobody holds one who waits for a slow client, a password's hash or a picture, and few connections serve many
-    threads. At most `size` are open in a process. Raises `peewee.OperationalError` where none is to be had in time.
-
-    Peewee's own pool opens connections under a lock that all threads need, also while a server does not answer.
+    psycopg_pool opens connections in threads of its own, with a back-off between attempts, while callers wait for their
+    timeout and never learn the cause. A pool entry lets each caller see the error at once, and recover at once.
     """
 
-    _state: Any  # what peewee keeps for each thread
+    # What the pool reads of a psycopg connection: an entry is returned idle.
+    pgconn = SimpleNamespace(transaction_status=TransactionStatus.IDLE)
+    connection: Any = None
+    pool: ConnectionPool[Any]
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Return an entry without a connection."""
+        return cls()
+
+    def close(self) -> None:
+        """Close the connection: the entry is too old, was idle for too long, or the connection is broken."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+class Stack(deque[PoolEntry]):
+    """A deque whose both ends are one."""
+
+    popleft = deque.pop
+
+
+class LifoConnectionPool(ConnectionPool[Any]):
+    """A pool that hands out the connection that was used last, whose memory is in the processor's caches.
+
+    psycopg_pool takes turns among all connections, with which one thread alone is half as fast after a burst.
+    """
+
+    _pool: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(open=False, **kwargs)
+        self._pool = Stack()
+        self.open()
+
+
+class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
+    """A database whose threads share a pool of connections.
+
+    A thread holds a connection for one statement or transaction only, not while it waits for a slow client, a password
+    hash or a picture, so few connections serve many threads. At most `size` are open per process. Idle connections are
+    closed after a while. Raises `peewee.OperationalError` if none is available in time.
+
+    Peewee's own pool connects while it holds a lock that all threads need, even if the server does not answer.
+    """
+
+    _state: Any  # peewee's state of each thread
 
     def __init__(self, database: str, size: int = 20, **parameters: Any) -> None:
-        """Nothing is opened yet. `parameters` are those of libpq (PostgreSQL's manual, section 34.1.2).
+        """Connect to nothing yet. `parameters` are those of libpq (PostgreSQL manual, section 34.1.2).
 
-        Its `options` are added to ours, and count where both name the same.
+        Its `options` are appended to ours, and take precedence.
         """
         options = " ".join(part["options"] for part in (CONNECTION_OPTIONS, parameters) if "options" in part)
         super().__init__(database, prefer_psycopg3=True, **{**CONNECTION_OPTIONS, **parameters, "options": options})
         self._lock = nullcontext()  # each thread has its own state, so there is nothing to guard
         self.size = size
-        self.start_anew()
+        self.reset_pool()
+        databases.add(self)
 
-    def start_anew(self) -> None:
-        """Begin without connections. Those of a parent process are its own."""
-        self.process = os.getpid()
-        self.idle: deque[Any] = deque()
-        self.places = threading.BoundedSemaphore(self.size)
-        self.room = threading.BoundedSemaphore(max(self.size, AT_ONCE))
+    def reset_pool(self) -> None:
+        """Start without a pool. It opens at first use, because it starts threads."""
+        self.pool: ConnectionPool[Any] | None = None
+        self.pool_lock = threading.Lock()
+
+    def open_pool(self) -> ConnectionPool[Any]:
+        """Return the pool of this process, open."""
+        with self.pool_lock:
+            if self.pool is None:
+                self.pool = LifoConnectionPool(
+                    connection_class=PoolEntry,
+                    min_size=0,
+                    max_size=self.size,
+                    max_waiting=max(MAX_WAITERS - self.size, 1),
+                    max_idle=MAX_IDLE_SECONDS,
+                    max_lifetime=MAX_LIFETIME_SECONDS,
+                    num_workers=1,
+                    name="kennel",
+                )
+            return self.pool
 
     def _connect(self) -> Any:
-        """A connection that is idle and alive, else a new one."""
-        if self.process != os.getpid():
-            self.start_anew()
-        if not self.room.acquire(blocking=False):
-            raise peewee.OperationalError("too many threads wait for a connection")
+        """Return an idle connection that is alive, or a new one."""
+        pool = self.pool or self.open_pool()
+        entry = pool.getconn(TIMEOUT_SECONDS)
+        entry.pool = pool
         try:
-            if not self.places.acquire(timeout=TIMEOUT):
-                raise peewee.OperationalError(f"no connection was free for {TIMEOUT} seconds")
-            try:
-                return self.idle_connection() or self.new_connection()
-            except BaseException:
-                self.places.release()
-                raise
+            if entry.connection is None or not is_connection_alive(entry.connection):
+                entry.close()
+                entry.connection = self.new_connection(entry)
+            return entry.connection
         except BaseException:
-            self.room.release()
+            pool.putconn(entry)
             raise
 
-    def idle_connection(self) -> Any:
-        """The one that was used last, where one is left and alive."""
-        with suppress(IndexError):
-            while True:
-                connection = self.idle.pop()
-                if is_connection_alive(connection):
-                    return connection
-                connection.close()
-
-    def new_connection(self) -> Any:
-        """One more, with the cursor that it keeps."""
+    def new_connection(self, entry: PoolEntry) -> Any:
+        """Open a connection for an entry of the pool."""
         connection = super()._connect()  # type: ignore[misc]
-        connection.reader = connection.cursor()
+        connection.pool_entry = entry
+        connection.shared_cursor = connection.cursor()
         return connection
 
     def _close(self, conn: Any) -> None:
-        """Give a connection back, to the others if it is as good as new."""
-        if conn.pgconn.transaction_status == TransactionStatus.IDLE:
-            self.idle.append(conn)
-        else:
-            conn.close()
-        self.places.release()
-        self.room.release()
+        """Return a connection to the pool, without it if it is broken or in a transaction."""
+        entry = conn.pool_entry
+        if conn.pgconn.transaction_status != TransactionStatus.IDLE:
+            entry.close()
+        entry.pool.putconn(entry)
 
     @property
     def in_use(self) -> int:
-        """How many connections threads of this process hold at this moment."""
-        return self.size - self.places._value
+        """How many connections the threads of this process hold now."""
+        if self.pool is None:
+            return 0
+        stats = self.pool.get_stats()
+        return stats["pool_size"] - stats["pool_available"]
 
     def close_idle(self) -> None:
-        """Close the connections that nobody holds."""
-        with suppress(IndexError):
-            while True:
-                self.idle.pop().close()
+        """Close the idle connections and stop the threads of the pool. Those in use are closed when returned."""
+        with self.pool_lock:
+            pool, self.pool = self.pool, None
+        if pool:
+            pool.close()
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement. On its own it is tried again where the database asks for it."""
-        run = super().execute_sql
-        return self.held(lambda: run(sql, params))
+        """Execute a statement; retry it outside a transaction."""
+        execute = super().execute_sql
+        return self.run_with_retry(lambda: execute(sql, params))
 
     def rows(self, sql: str, params: Any = None) -> list[Any]:
-        """Run a statement in the same way, and read all its rows, by a cursor that the connection keeps.
+        """Execute a statement like `execute_sql`, and fetch all its rows with the cursor of the connection.
 
-        A new cursor would learn anew, for each statement, how each type is written and read.
+        A new cursor would look up again how to dump and load each type, for each statement.
         """
-        return self.held(lambda: self._execute_cursor(sql, params, is_kept=True).fetchall())  # type: ignore[attr-defined]
+        return self.run_with_retry(
+            lambda: self._execute_cursor(sql, params, use_shared=True).fetchall()  # type: ignore[attr-defined]
+        )
 
-    def cursor(self, named_cursor: Any = None, is_kept: bool = False) -> Any:
-        """A new cursor on this thread's connection, or the one that is kept for `rows`."""
-        return self.connection().reader if is_kept else super().cursor(named_cursor)
+    def cursor(self, named_cursor: Any = None, use_shared: bool = False) -> Any:
+        """Return a new cursor on this thread's connection, or its shared one (for `rows`)."""
+        return self.connection().shared_cursor if use_shared else super().cursor(named_cursor)
 
-    def held(self, deed: Callable[[], Any]) -> Any:
-        """Do what runs one statement. Outside a transaction it is tried again, and holds a connection no longer."""
+    def run_with_retry(self, operation: Callable[[], Any]) -> Any:
+        """Execute one statement. Outside a transaction: retry on conflict and release the connection afterwards."""
         if self.in_transaction():
-            return deed()
+            return operation()
 
-        def once() -> Any:
+        def run_once() -> Any:
             try:
-                return deed()
+                return operation()
             finally:
-                self.let_go()
+                self.release()
 
-        return retry_transaction(once)
+        return retry_transaction(run_once)
 
-    def let_go(self) -> None:
-        """Give the connection of this thread back, where no `connection_context` keeps it."""
+    def release(self) -> None:
+        """Return this thread's connection to the pool, except within a `connection_context`."""
         if not self._state.ctx:
             self.close()
 
     def begin(self, isolation_level: Any = None) -> None:
-        """Begin a transaction, which holds a connection until it ends."""
+        """Begin a transaction. It holds a connection until it ends."""
         try:
             super().begin(isolation_level)
         except BaseException:
-            self.let_go()
+            self.release()
             raise
 
     def commit(self) -> None:
-        """End a transaction, and give its connection back. Where this fails, `rollback` follows."""
+        """Commit, and release the connection. If this fails, peewee calls `rollback` next."""
         super().commit()
         callbacks = self._state.commit_callbacks
-        self.let_go()
+        self.release()
         self._state.commit_callbacks = callbacks  # peewee calls them next
 
     def rollback(self) -> None:
-        """Undo a transaction, and give its connection back. A lost connection has undone it already."""
+        """Roll back, and release the connection. If it is lost, the server has rolled back already."""
         try:
             with suppress(peewee.OperationalError, peewee.InterfaceError):
                 super().rollback()
         finally:
-            self.let_go()
+            self.release()
+
+
+databases: WeakSet[PooledPostgresqlDatabase] = WeakSet()
+# Kept so that no finalizer runs: it would use locks which threads of the parent may have held.
+inherited_pools: list[ConnectionPool[Any] | None] = []
+
+
+def forget_inherited_pools() -> None:
+    """In a forked child: start without the parent's connections and threads."""
+    for database in databases:
+        inherited_pools.append(database.pool)
+        database.reset_pool()
+
+
+def close_pools() -> None:
+    """At exit: stop the threads of all pools, for which Python 3.13 and newer would else wait in vain for seconds."""
+    for database in databases:
+        database.close_idle()
+
+
+os.register_at_fork(after_in_child=forget_inherited_pools)
+atexit.register(close_pools)
 
 
 def is_connection_alive(connection: Any) -> bool:
-    """Whether an idle connection still has a server: all that a server says to an idle client is goodbye.
+    """Return whether the server still has this idle connection.
 
-    To look costs a microsecond, where to ask would cost a round trip.
+    A server only ever sends an idle client that it closes the connection, so data to read means that. To look costs a
+    microsecond; a query would cost a round trip.
     """
     if connection.closed:
         return False
@@ -194,13 +278,13 @@ def is_connection_alive(connection: Any) -> bool:
     return not poll.poll(0)
 
 
-def retry_transaction(deed: Callable[[], Any]) -> Any:
-    """Do this, and do it again where the database has undone it to keep others in order, up to `ATTEMPTS` times."""
-    for attempt in range(1, ATTEMPTS + 1):
+def retry_transaction(operation: Callable[[], Any]) -> Any:
+    """Call a function; call it again after a serialization failure, up to `MAX_ATTEMPTS` times in total."""
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return deed()
+            return operation()
         except peewee.OperationalError as error:
-            if sqlstate(error) not in RETRYABLE_SQLSTATES or attempt == ATTEMPTS:
+            if sqlstate(error) not in RETRYABLE_SQLSTATES or attempt == MAX_ATTEMPTS:
                 raise
-        # Those that got into each other's way do not try again at the same moment.
+        # Random, so that transactions in conflict do not collide again.
         time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - no secret
