@@ -1,4 +1,4 @@
-"""The files of deploy/ and the Dockerfile, as far as they can be tried out without a machine that they are for."""
+"""The files of deploy/ and the Dockerfile, as far as they can be tested without systemd and Docker."""
 
 from __future__ import annotations
 
@@ -23,40 +23,43 @@ from .doc_runner import blocks_of
 from .live_server import ROOT, Server
 from .s3 import Bucket
 
-CONTAINERFILE = (ROOT / "Dockerfile").read_text()
-MADE = shutil.ignore_patterns("__pycache__", "node_modules")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+GENERATED_FILES = shutil.ignore_patterns("__pycache__", "node_modules")
 
 
 @pytest.mark.system
-def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("The unit is not verified. For this too: sudo apt install systemd")
+def test_systemd_verifies_service_unit(tmp_path: Path) -> None:
+    systemd_analyze = shutil.which("systemd-analyze")
+    if systemd_analyze is None:
+        pytest.skip("Verifying the unit needs systemd-analyze: sudo apt install systemd")
     unit = (ROOT / "deploy" / "kennel.service").read_text()
-    # The user and the folder of the page need not be here.
-    here = unit.replace("/srv/kennel/.venv/bin/python", sys.executable).replace("User=kennel", "User=root")
-    (tmp_path / "kennel.service").write_text(here.replace("/srv/kennel", str(tmp_path)))
+    # The documented user and directory need not exist on this machine.
+    local_unit = unit.replace("/srv/kennel/.venv/bin/python", sys.executable).replace("User=kennel", "User=root")
+    (tmp_path / "kennel.service").write_text(local_unit.replace("/srv/kennel", str(tmp_path)))
 
-    verified = subprocess.run(
-        [program, "verify", "--man=no", str(tmp_path / "kennel.service")], check=False, capture_output=True, text=True
+    result = subprocess.run(
+        [systemd_analyze, "verify", "--man=no", str(tmp_path / "kennel.service")],
+        check=False,
+        capture_output=True,
+        text=True,
     )
 
-    assert "kennel.service" not in verified.stdout + verified.stderr
-    assert verified.returncode == 0
+    assert "kennel.service" not in result.stdout + result.stderr
+    assert result.returncode == 0
 
 
-def test_the_page_shows_the_unit_of_the_folder() -> None:
+def test_deployment_page_quotes_service_unit() -> None:
     assert (ROOT / "deploy" / "kennel.service").read_text() in (ROOT / "docs" / "deployment.md").read_text()
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A folder with the files that the Dockerfile copies, and no others."""
+    """A directory with exactly the files that the Dockerfile copies."""
     folder = tmp_path / "image"
     folder.mkdir()
-    for source, target in re.findall(r"^COPY (\S+) (\S+)$", CONTAINERFILE, re.MULTILINE):
+    for source, target in re.findall(r"^COPY (\S+) (\S+)$", DOCKERFILE, re.MULTILINE):
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, folder / target, ignore=MADE)
+            shutil.copytree(ROOT / source, folder / target, ignore=GENERATED_FILES)
         elif (ROOT / source).is_file():
             shutil.copy(ROOT / source, folder / target)
         else:
@@ -64,58 +67,58 @@ def image(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_the_containerfile_copies_serves_and_writes_nothing(
+def test_dockerfile_image_serves_and_writes_nothing(
     image: Path, bucket: Bucket, make_server: Callable[..., Server]
 ) -> None:
-    (variables,) = re.findall(r"^ENV (.*)$", CONTAINERFILE, re.MULTILINE)
-    (health,) = re.findall(r"^HEALTHCHECK .*\\\n +(\[.*\])$", CONTAINERFILE, re.MULTILINE)
-    assert 'CMD ["python", "run.py"]' in CONTAINERFILE
+    (variables,) = re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)
+    (health,) = re.findall(r"^HEALTHCHECK .*\\\n +(\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert 'CMD ["python", "run.py"]' in DOCKERFILE
     settings = {**dict(item.split("=") for item in variables.split()), "UPLOADS_URL": bucket.url}
     del settings["PORT"]
     before = set(image.rglob("*"))
 
     server = make_server(root=image, **settings).start()
-    registered = requests.post(
+    response = requests.post(
         f"{server.url}/user/register", data=registration_fields("Anna"), files=photo_file(), timeout=60
     )
-    assert registered.status_code == 201
-    asked = [sys.executable, *json.loads(health.replace(":8000", f":{server.port}"))[1:]]
-    assert subprocess.run(asked, check=False, timeout=30).returncode == 0
+    assert response.status_code == 201
+    health_check = [sys.executable, *json.loads(health.replace(":8000", f":{server.port}"))[1:]]
+    assert subprocess.run(health_check, check=False, timeout=30).returncode == 0
     assert server.stop() == 0
-    assert subprocess.run(asked, check=False, timeout=30, capture_output=True).returncode == 1
+    assert subprocess.run(health_check, check=False, timeout=30, capture_output=True).returncode == 1
 
     assert set(image.rglob("*")) == before
 
 
-def test_the_container_runs_as_nobody_special_on_a_python_that_kennel_takes() -> None:
-    users = re.findall(r"^USER (\S+)$", CONTAINERFILE, re.MULTILINE)
+def test_dockerfile_has_unprivileged_user_and_supported_python() -> None:
+    users = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
     assert users == ["kennel"]
-    (version,) = re.findall(r"^FROM python:3\.(\d+)-slim-bookworm$", CONTAINERFILE, re.MULTILINE)
+    (version,) = re.findall(r"^FROM python:3\.(\d+)-slim-bookworm$", DOCKERFILE, re.MULTILINE)
     assert int(version) >= 11
 
 
-# --- The page on many machines ---
+# --- docs/high-availability.md ---
 
 
-def block_with(word: str) -> str:
-    """The one block of the page that holds this word."""
-    (found,) = (block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if word in block.text)
+def find_block(text: str) -> str:
+    """Return the only code block of the page that contains this text."""
+    (found,) = (block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if text in block.text)
     return found
 
 
-def test_the_settings_of_the_page_are_good_and_fit_postgresql() -> None:
-    given = dotenv_values(stream=StringIO(block_with("SECRET_KEY=")))
-    settings = {name: value for name, value in given.items() if not name.startswith("AWS_")}
+def test_documented_settings_fit_postgresql_connection_limit() -> None:
+    documented = dotenv_values(stream=StringIO(find_block("SECRET_KEY=")))
+    settings = {name: value for name, value in documented.items() if not name.startswith("AWS_")}
 
     config = Config.load(settings)
 
     assert config.IS_HTTPS
-    # PostgreSQL takes 100 connections, and the page wants ten to be spare.
+    # PostgreSQL accepts 100 connections by default, and the page keeps ten in reserve.
     assert 2 * config.WEB_CONCURRENCY * config.DATABASE_POOL_SIZE <= 100 - 10
 
 
-def test_the_page_names_two_hosts_in_a_way_that_both_are_tried() -> None:
-    (url,) = re.findall(r"DATABASE_URL=(.*)", block_with("target_session_attrs"))
+def test_documented_url_lists_both_postgresql_hosts() -> None:
+    (url,) = re.findall(r"DATABASE_URL=(.*)", find_block("target_session_attrs"))
 
     database = make_database(Config.load({"DATABASE_URL": url}).DATABASE_URL)
 
