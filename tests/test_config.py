@@ -1,4 +1,4 @@
-"""Settings: each has its default and its check, and a bad one stops the start with one line that says what to do."""
+"""Configuration: defaults, validation, precedence, one-line startup errors, and the generated secret key."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .live_server import ROOT, free_port
 
 MakeApp = Callable[..., Flask]
 SECRET = "correct horse battery staple, and then some"
-NAMES = [field.name for field in dataclasses.fields(Config)]
+SETTING_NAMES = [field.name for field in dataclasses.fields(Config)]
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the project without `.env` and key, and an environment without our settings."""
-    for name in NAMES:
+    """A project root without `.env` and secret key, and an environment without our settings."""
+    for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "kennel"
     folder.mkdir()
@@ -42,11 +42,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load(name: str, value: Any) -> Any:
-    """What becomes of this setting."""
+    """Return the parsed value of one setting."""
     return getattr(Config.load({"SECRET_KEY": SECRET, name: value}), name)
 
 
-# Defaults
+# --- Defaults ---
 
 DEFAULTS = {
     "HOST": "127.0.0.1",
@@ -70,17 +70,15 @@ DEFAULTS = {
 }
 
 
-def test_every_setting_has_its_default_here() -> None:
-    assert {*DEFAULTS, "SECRET_KEY"} == set(NAMES)
+def test_defaults_cover_every_setting() -> None:
+    assert {*DEFAULTS, "SECRET_KEY"} == set(SETTING_NAMES)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-@pytest.mark.parametrize("given", [None, "", "  "], ids=["not set", "empty", "blank"])
-def test_a_setting_that_is_not_set_has_its_default(
-    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, given: str | None
-) -> None:
-    if given is not None:
-        monkeypatch.setenv(name, given)
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["unset", "empty", "blank"])
+def test_unset_setting_has_default(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv(name, value)
     expected = DEFAULTS[name]
     if isinstance(expected, str):
         expected = expected.format(root=root)
@@ -88,29 +86,29 @@ def test_a_setting_that_is_not_set_has_its_default(
     assert getattr(Config.load(), name) == expected
 
 
-def test_the_public_url_follows_the_port(root: Path) -> None:
+def test_public_url_defaults_to_port(root: Path) -> None:
     assert Config.load({"PORT": "9000"}).PUBLIC_URL == "http://localhost:9000"
     assert (
         Config.load({"PORT": "9000", "PUBLIC_URL": "https://api.example.com"}).PUBLIC_URL == "https://api.example.com"
     )
 
 
-# .env.example
+# --- .env.example ---
 
 
-def test_env_example_is_what_make_env_example_writes() -> None:
+def test_env_example_is_up_to_date() -> None:
     assert (ROOT / ".env.example").read_text() == env_example(), "Run: make env-example"
 
 
-def test_env_example_uncommented_gives_the_defaults(root: Path) -> None:
+def test_env_example_lists_defaults(root: Path) -> None:
     lines = re.sub(r"^# (?=[A-Z_]+=)", "", env_example(), flags=re.MULTILINE)
     (root / ".env").write_text(lines)
 
-    assert set(dotenv_values(root / ".env")) == set(NAMES) - {"TESTING"}
-    assert Config.load() == Config.load({name: "" for name in NAMES if name != "TESTING"})
+    assert set(dotenv_values(root / ".env")) == set(SETTING_NAMES) - {"TESTING"}
+    assert Config.load() == Config.load({name: "" for name in SETTING_NAMES if name != "TESTING"})
 
 
-# Good values
+# --- Valid values ---
 
 
 @pytest.mark.parametrize(
@@ -145,16 +143,16 @@ def test_env_example_uncommented_gives_the_defaults(root: Path) -> None:
         ("SECRET_KEY", SECRET, SECRET),
     ],
 )
-def test_a_good_value_is_taken(root: Path, name: str, value: Any, expected: Any) -> None:
+def test_valid_value_is_parsed(root: Path, name: str, value: Any, expected: Any) -> None:
     if isinstance(expected, str):
         expected = expected.format(root=root)
 
     assert load(name, value) == (value if expected is None else expected)
 
 
-# Bad values
+# --- Invalid values ---
 
-BAD: list[tuple[str, str]] = [
+INVALID: list[tuple[str, str]] = [
     *(("HOST", bad) for bad in ("http://localhost", "local host", "localhost/", "127.0.0.1;", "x" * 254)),
     *(("PORT", bad) for bad in ("0", "65536", "-1", "80.0", "eighty", "8000,8001", "٨٠", "9" * 5000, "0x50")),
     *(("DATABASE_URL", bad) for bad in ("dogs.sqlite", "nothing://dogs", "sqlite:///:memory:", "sqlite://", "sqlite:")),
@@ -184,20 +182,20 @@ BAD: list[tuple[str, str]] = [
 ]
 
 
-def test_every_setting_has_bad_values_here() -> None:
-    assert {name for name, _ in BAD} == set(NAMES) - {"TESTING"}
+def test_invalid_values_cover_every_setting() -> None:
+    assert {name for name, _ in INVALID} == set(SETTING_NAMES) - {"TESTING"}
 
 
-@pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_value_stops_the_start_with_one_line(
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_invalid_setting_fails_startup(
     root: Path, make_app: MakeApp, settings: dict[str, Any], name: str, value: str
 ) -> None:
     settings |= {"TESTING": False, "BCRYPT_LOG_ROUNDS": "12"}
 
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as error:
         make_app(**{name: value})
 
-    line = str(refused.value)
+    line = str(error.value)
     assert line.startswith(f"{name}: ")
     assert "for example" in line.lower()
     assert "\n" not in line
@@ -205,53 +203,51 @@ def test_a_bad_value_stops_the_start_with_one_line(
     assert name != "SECRET_KEY" or value not in line
 
 
-def test_the_example_in_the_line_is_a_good_value(root: Path) -> None:
-    for name, value in dict(reversed(BAD)).items():
+def test_example_in_error_is_valid(root: Path) -> None:
+    for name, value in dict(reversed(INVALID)).items():
         if name in ("SECRET_KEY", "SESSION_COOKIE_SAMESITE"):
             continue  # their examples are sentences
-        with pytest.raises(ConfigError) as refused:
+        with pytest.raises(ConfigError) as error:
             Config.load({"SECRET_KEY": SECRET, name: value})
-        load(name, str(refused.value).split("example: ")[1])
+        load(name, str(error.value).split("example: ")[1])
 
 
-def test_a_setting_that_does_not_exist_is_refused(root: Path) -> None:
+def test_unknown_setting_is_rejected(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"^SURPRISE: "):
         Config.load({"SURPRISE": "1"})
 
 
-def test_same_site_none_needs_https(root: Path) -> None:
+def test_samesite_none_requires_https(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"^SESSION_COOKIE_SAMESITE: .*PUBLIC_URL.*https"):
         Config.load({"SESSION_COOKIE_SAMESITE": "None", "PUBLIC_URL": "http://api.example.com"})
 
-    taken = Config.load({"SESSION_COOKIE_SAMESITE": "None", "PUBLIC_URL": "https://api.example.com"})
-    assert taken.SESSION_COOKIE_SAMESITE == "None"
+    config = Config.load({"SESSION_COOKIE_SAMESITE": "None", "PUBLIC_URL": "https://api.example.com"})
+    assert config.SESSION_COOKIE_SAMESITE == "None"
 
 
-def test_browsers_can_not_be_sent_to_a_folder(root: Path) -> None:
+def test_uploads_redirect_requires_s3(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"^UPLOADS_REDIRECT: .*UPLOADS_URL.*s3://bucket"):
         Config.load({"UPLOADS_REDIRECT": "true"})
 
     assert Config.load({"UPLOADS_REDIRECT": "true", "UPLOADS_URL": "s3://my-bucket"}).UPLOADS_REDIRECT
 
 
-def test_only_tests_may_hash_below_ten_rounds(root: Path) -> None:
+def test_bcrypt_rounds_below_10_require_testing(root: Path) -> None:
     assert Config.load({"BCRYPT_LOG_ROUNDS": 4, "TESTING": True}).BCRYPT_LOG_ROUNDS == 4
     for testing in ({}, {"TESTING": False}):
         with pytest.raises(ConfigError, match=r"^BCRYPT_LOG_ROUNDS: "):
             Config.load({"BCRYPT_LOG_ROUNDS": 9, **testing})
 
 
-def test_even_tests_may_not_hash_below_four_rounds(root: Path) -> None:
+def test_bcrypt_rounds_below_4_are_always_rejected(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"^BCRYPT_LOG_ROUNDS: "):
         Config.load({"BCRYPT_LOG_ROUNDS": 3, "TESTING": True})
 
 
-# Where settings come from
+# --- Sources ---
 
 
-def test_the_environment_wins_over_the_file_and_what_is_handed_over_wins_over_both(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_setting_precedence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / ".env").write_text("PORT=9001\nHOST=host.one\nLOG_LEVEL=error\n")
     monkeypatch.setenv("HOST", "host.two")
     monkeypatch.setenv("LOG_LEVEL", "warning")
@@ -261,7 +257,7 @@ def test_the_environment_wins_over_the_file_and_what_is_handed_over_wins_over_bo
     assert (config.PORT, config.HOST, config.LOG_LEVEL) == (9001, "host.two", "debug")
 
 
-def test_the_file_may_have_comments_quotes_and_names_that_are_not_ours(root: Path) -> None:
+def test_dotenv_allows_comments_quotes_and_unknown_names(root: Path) -> None:
     (root / ".env").write_text(f"# ours\nexport PORT=9001 # high\nSECRET_KEY='{SECRET}'\nEDITOR=vim\n\nnonsense\n")
 
     config = Config.load()
@@ -271,7 +267,7 @@ def test_the_file_may_have_comments_quotes_and_names_that_are_not_ours(root: Pat
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "eighty"), ("SECRET_KEY", "swordfish")])
 @pytest.mark.parametrize("source", ["file", "environment"])
-def test_a_bad_value_is_refused_from_wherever_it_comes(
+def test_invalid_value_is_rejected_from_any_source(
     root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, source: str
 ) -> None:
     if source == "file":
@@ -279,24 +275,24 @@ def test_a_bad_value_is_refused_from_wherever_it_comes(
     else:
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(ConfigError, match=f"^{name}: ") as refused:
+    with pytest.raises(ConfigError, match=f"^{name}: ") as error:
         Config.load()
-    assert "swordfish" not in str(refused.value)
+    assert "swordfish" not in str(error.value)
 
 
-def test_a_file_that_is_no_text_is_refused_with_one_line(root: Path) -> None:
+def test_binary_dotenv_fails_with_one_line(root: Path) -> None:
     (root / ".env").write_bytes(b"SECRET_KEY=\xff\xfeswordfish\n")
 
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as error:
         Config.load()
 
-    assert ".env" in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert "swordfish" not in str(refused.value)
+    assert ".env" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "swordfish" not in str(error.value)
 
 
 @pytest.mark.parametrize("source", ["file", "environment"])
-def test_no_stray_variable_turns_testing_on(root: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_testing_cannot_be_enabled_by_environment(root: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     if source == "file":
         (root / ".env").write_text("TESTING=true\nBCRYPT_LOG_ROUNDS=4\n")
     else:
@@ -308,41 +304,41 @@ def test_no_stray_variable_turns_testing_on(root: Path, monkeypatch: pytest.Monk
     assert Config.load({"BCRYPT_LOG_ROUNDS": "10"}).TESTING is False
 
 
-def test_settings_can_not_be_changed_afterwards(root: Path) -> None:
+def test_config_is_immutable(root: Path) -> None:
     config = Config.load()
 
-    for name in NAMES:
+    for name in SETTING_NAMES:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(config, name, "other")
 
 
-def test_the_application_takes_every_setting_over(make_app: MakeApp, root: Path) -> None:
+def test_app_config_has_every_setting(make_app: MakeApp, root: Path) -> None:
     app = make_app(PORT="9001", PUBLIC_URL="https://api.example.com", TRUSTED_PROXIES="1", LOG_FORMAT="json")
 
-    assert set(NAMES) <= set(app.config)
+    assert set(SETTING_NAMES) <= set(app.config)
     assert (app.config["PORT"], app.config["TRUSTED_PROXIES"], app.config["LOG_FORMAT"]) == (9001, 1, "json")
     assert app.config["SESSION_COOKIE_SECURE"] is True
 
 
-# The key that is made once
+# --- The generated secret key ---
 
 
-def test_the_key_is_made_once_and_only_its_owner_may_read_it(root: Path) -> None:
+def test_secret_key_is_generated_once_and_private(root: Path) -> None:
     first, second = Config.load(), Config.load()
 
-    kept = root / "instance" / "secret_key"
-    assert first.SECRET_KEY == second.SECRET_KEY == kept.read_text().strip()
+    key_file = root / "instance" / "secret_key"
+    assert first.SECRET_KEY == second.SECRET_KEY == key_file.read_text().strip()
     assert len(first.SECRET_KEY) == 64
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert list(kept.parent.iterdir()) == [kept]
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert list(key_file.parent.iterdir()) == [key_file]
 
 
-def test_a_key_that_is_set_is_not_written_down(root: Path) -> None:
+def test_configured_secret_key_is_not_written_to_disk(root: Path) -> None:
     assert Config.load({"SECRET_KEY": SECRET}).SECRET_KEY == SECRET
     assert not (root / "instance").exists()
 
 
-def test_first_starts_at_once_get_one_key(root: Path) -> None:
+def test_concurrent_first_starts_share_one_key(root: Path) -> None:
     barrier = Barrier(16)
 
     def start(_: int) -> str:
@@ -357,15 +353,15 @@ def test_first_starts_at_once_get_one_key(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"swordfish", b"\xff\xfe" * 40])
-def test_a_key_file_without_a_key_stops_the_start_with_one_line(root: Path, content: bytes) -> None:
+def test_invalid_key_file_fails_with_one_line(root: Path, content: bytes) -> None:
     path = root / "instance" / "secret_key"
     path.parent.mkdir()
     path.write_bytes(content)
 
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as error:
         Config.load()
 
-    line = str(refused.value)
+    line = str(error.value)
     assert line.startswith("SECRET_KEY: ")
     assert str(path) in line
     assert "\n" not in line
@@ -373,14 +369,14 @@ def test_a_key_file_without_a_key_stops_the_start_with_one_line(root: Path, cont
     assert path.read_bytes() == content
 
 
-def test_a_folder_for_the_key_that_can_not_be_made_stops_the_start_with_one_line(root: Path) -> None:
+def test_uncreatable_key_folder_fails_startup(root: Path) -> None:
     (root / "instance").write_text("a file")
 
     with pytest.raises(ConfigError, match=r"^SECRET_KEY: "):
         Config.load()
 
 
-# The real start, in a copy of the project
+# --- Startup in a copy of the project ---
 
 
 @pytest.mark.system
@@ -395,14 +391,14 @@ def test_a_folder_for_the_key_that_can_not_be_made_stops_the_start_with_one_line
         ("DATABASE_URL", "postgresql://kennel:swordfish@127.0.0.1:1/dogs", True),
     ],
 )
-def test_the_server_does_not_start_with_a_bad_setting_and_says_so_in_one_line(
+def test_server_with_invalid_setting_exits_with_one_line(
     tmp_path: Path, name: str, value: str, from_file: bool
 ) -> None:
-    for part in ("api", "models", "schemas"):
-        shutil.copytree(ROOT / part, tmp_path / part)
+    for package in ("api", "models", "schemas"):
+        shutil.copytree(ROOT / package, tmp_path / package)
     for file in ("pyproject.toml", "run.py"):
         shutil.copy(ROOT / file, tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
+    environment = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
     environment["PORT"] = str(free_port())
     if from_file:
         (tmp_path / ".env").write_text(f"{name}={value}\n")
@@ -422,7 +418,7 @@ def test_the_server_does_not_start_with_a_bad_setting_and_says_so_in_one_line(
         out, err = process.communicate(timeout=60)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # only where it did start, after all
+            os.killpg(process.pid, signal.SIGKILL)  # still running only if it did start
 
     assert process.returncode == 1
     assert out == ""
