@@ -1,4 +1,4 @@
-"""`flask --app run db move`: all rows go to another database, of the same engine and of the other one."""
+"""`flask --app run db move`: copies all rows to another database, on the same engine and on the other one."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def move(app: Flask, url: str) -> Result:
     return run_command(app, "db", "move", "--to", url)
 
 
-# --- What is moved ---
+# --- Copied rows ---
 
 
-def test_all_rows_of_all_tables_are_there_and_told(populated: Flask, target: str) -> None:
+def test_move_copies_all_rows_and_prints_checksums(populated: Flask, target: str) -> None:
     before = read_rows(database.obj)
 
     result = move(populated, target)
@@ -54,72 +54,65 @@ def test_all_rows_of_all_tables_are_there_and_told(populated: Flask, target: str
     assert "DATABASE_URL" in lines[-1]
 
 
-def test_checksums_are_the_same_on_both_engines(
-    populated: Flask, target: str, new_database: Callable[..., str]
-) -> None:
+def test_checksums_are_equal_on_both_engines(populated: Flask, target: str, new_database: Callable[..., str]) -> None:
     first = move(populated, target)
     second = move(populated, new_database())
 
     assert first.stdout == second.stdout
 
 
-def test_there_and_back_again_is_where_it_was(
+def test_move_there_and_back_preserves_rows(
     populated: Flask, make_app: Callable[..., Flask], target: str, new_database: Callable[..., str]
 ) -> None:
-    back = new_database()
+    final = new_database()
     before = read_rows(database.obj)
 
     assert move(populated, target).exit_code == 0
-    assert move(make_app(DATABASE_URL=target), back).exit_code == 0
+    assert move(make_app(DATABASE_URL=target), final).exit_code == 0
 
-    assert read_rows_at(back) == before
+    assert read_rows_at(final) == before
 
 
-def test_a_cookie_and_every_list_are_the_same_afterwards(
-    populated: Flask, make_app: Callable[..., Flask], target: str
-) -> None:
+def test_move_preserves_sessions_and_lists(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
     client = populated.test_client()
     assert client.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
 
-    def seen(client: FlaskClient) -> dict[str, Any]:
+    def read_responses(client: FlaskClient) -> dict[str, Any]:
         lists = {sort: client.get(f"/api/v1/dogs?limit=100&sort={sort}").json["data"] for sort in SORTS}
-        return {**lists, "profile": client.get("/user/profile").json, "found": client.get("/api/v1/dogs?q=É").json}
+        return {**lists, "profile": client.get("/user/profile").json, "search": client.get("/api/v1/dogs?q=É").json}
 
-    before = seen(client)
+    before = read_responses(client)
     assert move(populated, target).exit_code == 0
-    moved = make_app(DATABASE_URL=target).test_client()
-    moved.set_cookie("session", client.get_cookie("session").value)
+    moved_client = make_app(DATABASE_URL=target).test_client()
+    moved_client.set_cookie("session", client.get_cookie("session").value)
 
     assert before["profile"]["status"]["code"] == 200
-    assert seen(moved) == before
+    assert read_responses(moved_client) == before
 
 
-def test_the_next_ids_are_those_that_would_have_come_next(
-    populated: Flask, make_app: Callable[..., Flask], target: str
-) -> None:
+def test_move_preserves_next_ids(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
     assert move(populated, target).exit_code == 0
 
-    def next_ids(app: Flask) -> list[int]:
+    def create_rows(app: Flask) -> list[int]:
         client = register(app, "Carla")
         return [client.get("/user/profile").json["data"]["id"], add_dog(client)["id"], Session.select().count()]
 
-    moved = make_app(DATABASE_URL=target)
-    there = next_ids(moved)
+    target_ids = create_rows(make_app(DATABASE_URL=target))
     database.initialize(populated.extensions["database"])
-    here = next_ids(populated)
+    source_ids = create_rows(populated)
 
-    assert there == here
-    assert there[1] == len(SAMPLE_TEXTS) + 1
+    assert target_ids == source_ids
+    assert target_ids[1] == len(SAMPLE_TEXTS) + 1
 
 
-def test_a_database_without_rows_can_be_moved_too(app: Flask, make_app: Callable[..., Flask], target: str) -> None:
+def test_move_of_empty_database(app: Flask, make_app: Callable[..., Flask], target: str) -> None:
     assert move(app, target).exit_code == 0
 
     assert is_empty(target)
     assert add_dog(register(make_app(DATABASE_URL=target), "Anna"))["id"] == 1
 
 
-def test_what_was_deleted_gives_no_id_back_even_where_all_rows_are_gone(
+def test_move_does_not_reuse_ids_of_deleted_rows(
     app: Flask, anna: FlaskClient, make_app: Callable[..., Flask], target: str
 ) -> None:
     add_dog(anna)
@@ -127,11 +120,11 @@ def test_what_was_deleted_gives_no_id_back_even_where_all_rows_are_gone(
 
     assert move(app, target).exit_code == 0
 
-    moved = make_app(DATABASE_URL=target)
-    assert add_dog(register(moved, "Bob"))["id"] == 2
+    target_app = make_app(DATABASE_URL=target)
+    assert add_dog(register(target_app, "Bob"))["id"] == 2
 
 
-def test_indexes_and_foreign_keys_are_as_they_were(app: Flask, anna: FlaskClient, target: str) -> None:
+def test_move_keeps_indexes_and_foreign_keys(app: Flask, anna: FlaskClient, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         before = {model: sorted(other.get_indexes(model._meta.table_name)) for model in MODELS}
@@ -145,7 +138,7 @@ def test_indexes_and_foreign_keys_are_as_they_were(app: Flask, anna: FlaskClient
             Dog.insert(user=99, **dog).bind(other).execute()
 
 
-def test_a_new_file_can_be_read_by_its_owner_alone(populated: Flask, tmp_path: Path) -> None:
+def test_move_creates_private_sqlite_file(populated: Flask, tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite"
 
     assert move(populated, f"sqlite:///{path}").exit_code == 0
@@ -153,46 +146,44 @@ def test_a_new_file_can_be_read_by_its_owner_alone(populated: Flask, tmp_path: P
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_rows_that_come_meanwhile_are_all_in_or_not_at_all(app: Flask, anna: FlaskClient, target: str) -> None:
+def test_move_is_a_consistent_snapshot_under_writes(app: Flask, anna: FlaskClient, target: str) -> None:
     user = User.get()
     Dog.insert_many(
         {"name": f"{n}", "name_key": "", "owner": "", "owner_key": "", "breed": "", "breed_key": "", "user": user}
         for n in range(2 * BATCH_SIZE)
     ).execute()
-    first = Dog.select().count()
-    ended, wrote = threading.Event(), threading.Event()
+    initial = Dog.select().count()
+    stop, started = threading.Event(), threading.Event()
 
-    def write() -> int:
+    def write_rows() -> int:
         for number in count(1):
             with database.atomic():
                 Dog.create_for(user, f"new {number}", "Poodle", "Anna")
                 RateLimit.add("dogs", 1, 999)
             if number == 5:
-                wrote.set()
-            if ended.is_set():
+                started.set()
+            if stop.is_set():
                 break
         database.close()
         return number
 
     with ThreadPoolExecutor(1) as threads:
-        writing = threads.submit(write)
-        wrote.wait(60)
+        writer = threads.submit(write_rows)
+        started.wait(60)
         result = move(app, target)
-        ended.set()
-        written = writing.result()
+        stop.set()
+        written = writer.result()
 
     assert result.exit_code == 0, result.output
     rows = read_rows_at(target)
     (counter,) = (row for row in rows["rate_limits"] if row[0] == "dogs")
-    assert 5 <= counter[1] == len(rows["dogs"]) - first < written
+    assert 5 <= counter[1] == len(rows["dogs"]) - initial < written
 
 
-# --- What is refused ---
+# --- Refused sources and targets ---
 
 
-def test_a_database_that_holds_a_row_is_left_as_it_is(
-    populated: Flask, make_app: Callable[..., Flask], target: str
-) -> None:
+def test_move_to_nonempty_target_changes_nothing(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
     assert move(populated, target).exit_code == 0
     with open_database(target) as other:
         for model in MODELS:
@@ -205,7 +196,7 @@ def test_a_database_that_holds_a_row_is_left_as_it_is(
     assert any(before.values())
 
 
-def test_a_database_of_an_old_schema_with_rows_is_not_even_migrated(populated: Flask, target: str) -> None:
+def test_nonempty_target_of_older_schema_is_not_migrated(populated: Flask, target: str) -> None:
     assert move(populated, target).exit_code == 0
     with open_database(target) as other:
         migrations.runner(other).down()
@@ -213,44 +204,44 @@ def test_a_database_of_an_old_schema_with_rows_is_not_even_migrated(populated: F
     assert "not empty" in error_output(move(populated, target))
 
     with open_database(target) as other:
-        assert [listed.applied is None for listed in migrations.status(other)][-1]
+        assert [migration.applied is None for migration in migrations.status(other)][-1]
 
 
-def test_a_source_that_is_not_up_to_date_is_refused_with_what_to_run(populated: Flask, target: str) -> None:
+def test_outdated_source_is_rejected_with_upgrade_command(populated: Flask, target: str) -> None:
     migrations.runner(database.obj).down()
 
     assert "flask --app run db upgrade" in error_output(move(populated, target))
     assert is_empty(target)
 
 
-@pytest.mark.parametrize("newer", ["source", "target"])
-def test_a_schema_of_a_newer_version_is_refused_by_name(app: Flask, target: str, newer: str) -> None:
+@pytest.mark.parametrize("newer_database", ["source", "target"])
+def test_newer_schema_is_rejected_with_migration_name(app: Flask, target: str, newer_database: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
-        migrations.runner(database.obj if newer == "source" else other).History.create(name="9999_tomorrow")
+        migrations.runner(database.obj if newer_database == "source" else other).History.create(name="9999_tomorrow")
 
     assert "9999_tomorrow" in error_output(move(app, target))
 
 
-def test_the_same_database_is_refused_by_whatever_name(
+def test_move_to_same_database_is_rejected_for_any_url(
     populated: Flask, settings: dict[str, Any], engine: str, tmp_path: Path
 ) -> None:
     before = read_rows(database.obj)
-    names = [settings["DATABASE_URL"]]
+    urls = [settings["DATABASE_URL"]]
     if engine == "sqlite":
         link = tmp_path / "link.sqlite"
-        link.symlink_to(sqlite_file(names[0]))
-        names += [f"sqlite:///{link}", f"sqlite:///{tmp_path}/../{tmp_path.name}/{sqlite_file(names[0]).name}"]
+        link.symlink_to(sqlite_file(urls[0]))
+        urls += [f"sqlite:///{link}", f"sqlite:///{tmp_path}/../{tmp_path.name}/{sqlite_file(urls[0]).name}"]
     else:
-        names.append(names[0].replace("postgresql://", "postgres://") + "?application_name=other")
+        urls.append(urls[0].replace("postgresql://", "postgres://") + "?application_name=other")
 
-    for name in names:
-        assert "same database" in error_output(move(populated, name))
+    for url in urls:
+        assert "same database" in error_output(move(populated, url))
     assert read_rows(database.obj) == before
 
 
-def test_a_database_that_can_not_be_used_is_told_without_its_password(app: Flask, tmp_path: Path) -> None:
-    (tmp_path / "text.sqlite").write_text("This is no database, and long enough to have a head of one. " * 9)
+def test_unusable_target_error_has_no_password(app: Flask, tmp_path: Path) -> None:
+    (tmp_path / "text.sqlite").write_text("This is not a database, but long enough to have its header. " * 9)
     for url in (
         f"sqlite:///{tmp_path / 'nowhere' / 'dogs.sqlite'}",
         f"sqlite:///{tmp_path}",
@@ -269,7 +260,7 @@ def test_a_database_that_can_not_be_used_is_told_without_its_password(app: Flask
     assert sorted(path.name for path in tmp_path.glob("nowhere*")) == []
 
 
-def test_a_source_that_is_not_there_is_told_and_not_made(
+def test_missing_source_fails_and_is_not_created(
     make_app: Callable[..., Flask], new_database: Callable[..., str], tmp_path: Path, engine: str
 ) -> None:
     missing = (
@@ -284,11 +275,11 @@ def test_a_source_that_is_not_there_is_told_and_not_made(
     assert not (tmp_path / "missing.sqlite").exists()
 
 
-# --- What fails half way ---
+# --- Failures during the copy ---
 
 
-def assert_undone(target: str) -> None:
-    """Nothing is there, and the place is as good as new: its ids begin with 1, and its indexes are there."""
+def assert_rolled_back(target: str) -> None:
+    """Assert that the target is empty and usable: its ids start at 1, and it has its indexes."""
     assert is_empty(target)
     with open_database(target) as other:
         indexes = {index.name for index in other.get_indexes("dogs")}
@@ -299,10 +290,10 @@ def assert_undone(target: str) -> None:
         assert row.execute() == 1
 
 
-def test_a_row_that_the_target_refuses_leaves_nothing_there(populated: Flask, target: str) -> None:
+def test_row_rejected_by_target_rolls_back(populated: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
-        # The last table to be copied takes no row: the others have been copied by then.
+        # Reject rows of the last table, which is copied after all others.
         if isinstance(other, peewee.SqliteDatabase):
             other.execute_sql(
                 "CREATE TRIGGER no BEFORE INSERT ON rate_limits BEGIN SELECT RAISE(ABORT, 'no more'); END"
@@ -312,10 +303,10 @@ def test_a_row_that_the_target_refuses_leaves_nothing_there(populated: Flask, ta
 
     assert "Copy failed, target unchanged" in error_output(move(populated, target))
 
-    assert_undone(target)
+    assert_rolled_back(target)
 
 
-def test_a_target_that_reads_back_something_else_is_left_empty(populated: Flask, target: str) -> None:
+def test_checksum_mismatch_rolls_back(populated: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         if isinstance(other, peewee.SqliteDatabase):
@@ -330,18 +321,18 @@ def test_a_target_that_reads_back_something_else_is_left_empty(populated: Flask,
 
     assert "dogs reads back other rows" in error_output(move(populated, target))
 
-    assert_undone(target)
+    assert_rolled_back(target)
 
 
-def test_ctrl_c_leaves_nothing_there(populated: Flask, target: str) -> None:
-    ours = threading.get_ident()
+def test_sigint_rolls_back(populated: Flask, target: str) -> None:
+    main_thread = threading.get_ident()
 
     def interrupt(statement: str) -> None:
-        if "sequence" in statement:  # it looks for the last ids when all rows have been copied
-            signal.pthread_kill(ours, signal.SIGINT)
+        if "sequence" in statement:  # the last ids are read after all rows have been copied
+            signal.pthread_kill(main_thread, signal.SIGINT)
 
     with trace_sql(populated, interrupt):
         result = move(populated, target)
 
     assert (result.exit_code, "Aborted!" in result.output) == (1, True)
-    assert_undone(target)
+    assert_rolled_back(target)
