@@ -54,7 +54,7 @@ class Load:
                 connection.close()
                 connection = None
 
-    def ask(self, connection: http.client.HTTPConnection, is_write: bool) -> http.client.HTTPResponse:
+    def send(self, connection: http.client.HTTPConnection, is_write: bool) -> http.client.HTTPResponse:
         """Send one request and read the complete response."""
         if is_write:
             dog = json.dumps({"name": f"Dog {time.monotonic_ns()}", "breed": "Beagle"})
