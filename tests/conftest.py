@@ -18,7 +18,7 @@ from api.openapi import document
 from models import close_connections, connect, database, migrations
 
 from .engines import parametrize_engine
-from .factories import register, sqlite_file
+from .factories import create_account, sqlite_file
 from .live_server import Server
 from .openapi_conformance import CheckedClient, OpenApiChecker
 
@@ -153,14 +153,14 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def anna(app: Flask) -> FlaskClient:
-    """A client that Anna is logged in by."""
-    return register(app, "Anna")
+    """A client that Anna is logged in by. Her account is there only in tests that use this fixture."""
+    return create_account(app, "Anna")
 
 
 @pytest.fixture
 def bob(app: Flask) -> FlaskClient:
-    """A client that Bob is logged in by."""
-    return register(app, "Bob")
+    """A client that Bob is logged in by. His account is there only in tests that use this fixture."""
+    return create_account(app, "Bob")
 
 
 @pytest.fixture

@@ -734,9 +734,11 @@ def test_same_new_password_gets_new_hash(anna: FlaskClient) -> None:
     assert User.get().password_hash != before
 
 
-def test_equal_passwords_have_different_salts(anna: FlaskClient, bob: FlaskClient) -> None:
-    hashes = [user.password_hash for user in User.select()]
+def test_equal_passwords_have_different_salts(app: Flask) -> None:
+    register(app, "Anna")
+    register(app, "Bob")
 
+    hashes = [user.password_hash for user in User.select()]
     assert len(set(hashes)) == 2
     assert all(re.fullmatch(r"\$2b\$04\$[./A-Za-z0-9]{53}", text) for text in hashes)
 
