@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from models import Dog, Session, User, cached_statement, close_connections, connect, database, migrations
 from models.base import utc_now
 from models.casefold import casefold_nfc
+from models.db.keyset import ListQuery
 from models.db.statements import Statement
 from models.session import hash_key, select_active_session
 
@@ -65,7 +66,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class Noted(Statement):
         def __init__(self, query: Any) -> None:
             super().__init__(query)
-            texts.append(self.text)
+            texts.append(self.sql)
 
     monkeypatch.setitem(cached_statement.__globals__, "Statement", Noted)
     return texts
@@ -142,6 +143,48 @@ def test_concurrent_first_use_returns_own_rows(app: Flask, anna: FlaskClient) ->
         found = run_concurrently(app, *[partial(dogs, Dog, name=f"Dog {number}") for number in range(8)])
 
         assert [[row.id for row in rows] for rows in found] == [[row_id] for row_id in ids]
+
+
+def list_dogs(order: Any) -> Any:
+    return order
+
+
+def local_function() -> Any:
+    def order(rows: Any) -> Any:
+        return rows
+
+    return order
+
+
+@cached_statement
+def dogs_by(shape: Any, strategy: Any = None) -> peewee.Query:
+    return Dog.select().order_by(Dog.id)
+
+
+PER_CALL: dict[str, Callable[[], Any]] = {
+    "a lambda": lambda: lambda order: order,
+    "a local function": local_function,
+    "a lambda in a partial": lambda: partial(lambda order: order, 1),
+    "a partial": lambda: partial(list_dogs, 1),
+    "an object": object,
+    "a lambda in a list query": lambda: ListQuery(Dog, lambda order, part: order, False, (), Dog.id, Dog.id, False),
+}
+
+
+@pytest.mark.parametrize("argument", PER_CALL)
+def test_an_argument_that_defeats_the_cache_raises(app: Flask, argument: str) -> None:
+    value = PER_CALL[argument]()
+
+    for shape in ((value,), ("id", value), (("id", (value,)),)):
+        with pytest.raises(TypeError, match=r"dogs_by\(\) would build its SQL again .* defined at module level"):
+            dogs_by(*shape)
+
+
+@pytest.mark.parametrize(
+    "shape", [Dog, "id", None, True, 7, Dog.id, list_dogs, Dog.select, len, ("id", (Dog, list_dogs))], ids=repr
+)
+def test_an_argument_that_is_the_same_in_each_call_is_accepted(app: Flask, shape: Any) -> None:
+    assert dogs_by(shape, strategy=1) == dogs_by(shape, strategy=2) == []
 
 
 # --- Values ---

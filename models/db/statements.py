@@ -1,104 +1,136 @@
-"""Statements whose text peewee builds once, and that are run again with other values.
+"""A cache of SQL statements: peewee builds the SQL of each query once, and it is executed with other values.
 
-To build a text takes peewee about ten times as long as SQLite takes to run it.
+For peewee to build a statement takes about ten times as long as for SQLite to execute it.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 import peewee
 
 from .connection import database
 
-# How many texts each function keeps. Those that were not used for longest are forgotten.
+# Statements per function and engine. The least recently used are dropped.
 STATEMENT_CACHE_SIZE = 1000
 
 
 class BoundParam(NamedTuple):
-    """What stands among a text's parameters for a value that is still to come."""
+    """Marker for a bind parameter whose value is supplied at execution; `convert` adapts it for the driver."""
 
     name: str
     convert: Callable[[Any], Any] | None
 
 
 class BindParam(peewee.Value):
-    """A value that is still to come, in a query. What it is compared with says how the database keeps it."""
+    """A named bind parameter inside a peewee query (like SQLAlchemy's `bindparam`).
+
+    Its value is converted by the column that it is compared with.
+    """
 
     def __init__(self, name: str, field: peewee.Field | None = None) -> None:
         super().__init__(name, field.db_value if field else None)
 
     def for_column(self, field: peewee.Field) -> BindParam:
-        """The same, kept as this column keeps it: for a query that writes."""
+        """Return the same parameter, converted for this column: for an INSERT or UPDATE."""
         return BindParam(self.value, field)
 
     def with_converter(self, convert: Callable[[Any], Any]) -> BindParam:
-        """What this makes of the value, in its place."""
-        made = BindParam(self.value)
-        made.converter = convert
-        return made
+        """Return the same parameter, converted by this function."""
+        param = BindParam(self.value)
+        param.converter = convert
+        return param
 
     def __sql__(self, ctx: peewee.Context) -> peewee.Context:
         return ctx.value(BoundParam(self.value, self.converter or ctx.state.converter), converter=False)
 
 
 class Statement:
-    """A query as text."""
+    """The SQL of a query, its bind parameters, and how its rows are converted."""
 
     def __init__(self, query: Any) -> None:
-        self.text, self.parameters = query.sql()
+        self.sql, self.params = query.sql()
         columns = query._returning or ()
-        self.reads = [(place, column.python_value) for place, column in enumerate(columns) if needs_conversion(column)]
-        # Rows of two tables have names twice; they are read by their order.
-        names = [column.column_name for column in columns]
-        row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-        self.make = row._make
+        self.converters = [
+            (index, column.python_value) for index, column in enumerate(columns) if needs_conversion(column)
+        ]
+        # `rename`: a join has some names twice, and its rows are read by index.
+        row_class: Any = namedtuple("Row", [column.column_name for column in columns], rename=True)  # type: ignore[misc]
+        self.row_factory = row_class._make
 
     def rows(self, values: dict[str, Any]) -> list[Any]:
-        """Run it with these values, and read all rows, as named tuples."""
-        parameters = [
-            (part.convert(values[part.name]) if part.convert else values[part.name])
-            if type(part) is BoundParam
-            else part
-            for part in self.parameters
+        """Execute it with these values and return all rows as named tuples."""
+        params = [
+            (param.convert(values[param.name]) if param.convert else values[param.name])
+            if type(param) is BoundParam
+            else param
+            for param in self.params
         ]
-        rows = database.rows(self.text, parameters)
-        make = self.make
-        if not self.reads:
-            return [make(row) for row in rows]
-        return [make(self.read(row)) for row in rows]
+        rows = database.rows(self.sql, params)
+        row_factory = self.row_factory
+        if not self.converters:
+            return [row_factory(row) for row in rows]
+        return [row_factory(self.convert_row(row)) for row in rows]
 
-    def read(self, row: tuple[Any, ...]) -> list[Any]:
-        """The values that the database kept of a row."""
+    def convert_row(self, row: tuple[Any, ...]) -> list[Any]:
+        """Return the values of a row as Python values."""
         values = list(row)
-        for place, convert in self.reads:
-            values[place] = convert(values[place])
+        for index, convert in self.converters:
+            values[index] = convert(values[index])
         return values
 
 
 def needs_conversion(column: Any) -> bool:
-    """Whether the database may give this column's values in another form than we do."""
-    own = type(column).python_value is not peewee.Field.python_value
-    return (own and not isinstance(column, peewee.ForeignKeyField)) or isinstance(column, peewee.BooleanField)
+    """Return whether a database may return other types for this column than its Python values."""
+    converts = type(column).python_value is not peewee.Field.python_value
+    return (converts and not isinstance(column, peewee.ForeignKeyField)) or isinstance(column, peewee.BooleanField)
 
 
 def cached_statement(build: Callable[..., peewee.Query]) -> Callable[..., list[Any]]:
-    """Run the query that this function builds, and return its rows, as named tuples.
+    """Decorate a function that builds a query, so that it executes the query and returns its rows.
 
-    It is built once for each shape: its positional arguments, and the names of the others, whose values are still to
-    come when it is built. They are a `BindParam` each.
+    `build(*shape, **params)` is called once per combination of positional arguments and parameter names. `params` are
+    `BindParam` objects; their values are supplied at each call. The SQL is cached per engine. The decorated function
+    returns a list of named tuples, not a query.
+
+    Positional arguments must be equal from call to call, else each call would build the SQL again: `TypeError` for a
+    lambda, a function inside a function, a `functools.partial` and other objects that equal only themselves.
     """
 
-    @lru_cache(STATEMENT_CACHE_SIZE)
-    def statement(_: type[peewee.Database], shape: tuple[Any, ...], names: tuple[str, ...]) -> Statement:
+    def build_statement(shape: tuple[Any, ...], names: tuple[str, ...]) -> Statement:
+        require_reusable(shape, build.__qualname__)
         return Statement(build(*shape, **{name: BindParam(name) for name in names}))
+
+    caches: dict[type, Any] = defaultdict(lambda: lru_cache(STATEMENT_CACHE_SIZE)(build_statement))
 
     @wraps(build)
     def rows(*shape: Any, **values: Any) -> list[Any]:
-        engine: Any = type(database.obj)
-        return statement(engine, shape, tuple(values)).rows(values)
+        return caches[type(database.obj)](shape, tuple(values)).rows(values)
 
     return rows
+
+
+def require_reusable(value: Any, function_name: str) -> None:
+    """Raise `TypeError` if this argument of a cached statement, or an item of it, may equal only itself."""
+    match value:
+        case tuple():
+            for item in value:
+                require_reusable(item, function_name)
+            return
+        case MethodType():
+            require_reusable(value.__func__, function_name)
+            return
+        case FunctionType():
+            reusable = "<lambda>" not in value.__qualname__ and "<locals>" not in value.__qualname__
+        case _:
+            hash_method: Any = type(value).__hash__
+            reusable = value is None or isinstance(value, type) or hash_method is not object.__hash__
+    if not reusable:
+        raise TypeError(
+            f"{function_name}() would build its SQL again at each call, because {value!r} equals no other object."
+            " Pass a function defined at module level, and values as keyword arguments."
+        )
