@@ -162,7 +162,7 @@ def test_pictures_go_to_a_bucket_and_come_from_one(
     assert backup(in_bucket, again).exit_code == 0
 
     assert {name: members_of(again)[name] for name in pictures} == {name: members_of(small)[name] for name in pictures}
-    assert "pictures already" in error_output(
+    assert "UPLOADS_URL is not empty" in error_output(
         restore(make_app(DATABASE_URL=new_database(), UPLOADS_URL=bucket.url), small)
     )
 
@@ -314,7 +314,7 @@ def test_rows_and_pictures_that_are_there_are_left_alone(
     before = read_rows(database.obj), files_in(Path(app.config["UPLOADS_URL"]))
 
     assert "not empty" in error_output(restore(app, small))
-    assert "pictures already" in error_output(restore(make_app(DATABASE_URL=target), small))
+    assert "UPLOADS_URL is not empty" in error_output(restore(make_app(DATABASE_URL=target), small))
 
     assert (read_rows_at(app.config["DATABASE_URL"]), files_in(Path(app.config["UPLOADS_URL"]))) == before
     assert is_empty(target)

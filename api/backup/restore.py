@@ -60,7 +60,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     try:
         tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
     except (tarfile.TarError, EOFError) as error:
-        raise CopyError(f"{path} is not a Kennel backup ({error})") from None
+        raise CopyError(f"{path} is corrupt or not a Kennel backup ({error})") from None
     with tar:
         yield Archive(path, tar)
 
