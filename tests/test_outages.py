@@ -1,4 +1,4 @@
-"""What the server lives through: a database that ends, hangs or is full, clients that never come to an end, a kill."""
+"""Outages: database restarts, hangs and full disks, slow clients, and killed workers."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ from .postgres import Cluster
 
 pytestmark = BOTH_ENGINES
 
-# A promise: so many seconds after the database is back, every request succeeds again.
-RECOVERY = 5
+# Every request must succeed again within this time after the database is back.
+RECOVERY_SECONDS = 5
 # The default of DATABASE_POOL_SIZE.
-POOL = 20
+DEFAULT_POOL_SIZE = 20
 DOG = {"name": "Rex", "breed": "Beagle"}
-LONG = "a" * 80
+LONG_NAME = "a" * 80
 
 
-class Answer(NamedTuple):
-    """What a client got, and when, in seconds of `time.monotonic`."""
+class Outcome(NamedTuple):
+    """The result of a request, with its start and end in seconds of `time.monotonic`."""
 
-    begun: float
-    ended: float
+    started: float
+    finished: float
     call: str
     status: int
     data: Any
 
 
 def register(server: Server, username: str = "Anna") -> dict[str, str]:
-    """The cookie of a new user."""
+    """Register a user and return its session cookie."""
     fields = {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD}
-    answer = requests.post(f"{server.url}/user/register", json=fields, timeout=60)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.cookies)
+    response = requests.post(f"{server.url}/user/register", json=fields, timeout=60)
+    assert response.status_code == 201, response.text
+    return dict(response.cookies)
 
 
 def log_in(server: Server, username: str = "Anna") -> requests.Response:
@@ -72,35 +72,35 @@ def add_dog(server: Server, cookies: dict[str, str], name: str = "Rex") -> reque
     return requests.post(f"{server.url}/api/v1/dogs", json={**DOG, "name": name}, cookies=cookies, timeout=60)
 
 
-def profile(server: Server, cookies: dict[str, str]) -> requests.Response:
+def get_profile(server: Server, cookies: dict[str, str]) -> requests.Response:
     return requests.get(f"{server.url}/user/profile", cookies=cookies, timeout=60)
 
 
-def until(true: Callable[[], Any], seconds: float, what: str) -> None:
-    """Wait for something of another process, which tells nobody when it comes."""
+def wait_until(condition: Callable[[], Any], seconds: float, description: str) -> None:
+    """Poll until the condition holds. Other processes signal no event that could be waited for."""
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds} seconds"
+    while not condition():
+        assert time.monotonic() < deadline, f"no {description} within {seconds} seconds"
         time.sleep(0.02)
 
 
-def assert_unavailable(answer: requests.Response) -> None:
-    assert api_error(answer) == (503, "unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
+def assert_unavailable(response: requests.Response) -> None:
+    assert api_error(response) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
 
 
 class Load:
-    """Clients in closed loops: two each that list dogs, add one and read their profile, on a connection each time."""
+    """Closed-loop clients: two each list dogs, add a dog and read the profile, on a new connection per request."""
 
     def __init__(self, server: Server, cookies: dict[str, str]) -> None:
         numbers = itertools.count(1)
         self.calls: dict[str, Callable[[], requests.Response]] = {
             "list": lambda: list_dogs(server),
             "add": lambda: add_dog(server, cookies, f"Dog {next(numbers)}"),
-            "profile": lambda: profile(server, cookies),
+            "profile": lambda: get_profile(server, cookies),
         }
-        self.answers: list[Answer] = []
-        self.lost: list[float] = []
+        self.outcomes: list[Outcome] = []
+        self.lost_at: list[float] = []
         self.done = threading.Event()
         self.threads = ThreadPoolExecutor(2 * len(self.calls))
 
@@ -116,166 +116,178 @@ class Load:
 
     def loop(self, call: str) -> None:
         while not self.done.is_set():
-            begun = time.monotonic()
+            started = time.monotonic()
             try:
-                answer = self.calls[call]()
+                response = self.calls[call]()
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-                self.lost.append(time.monotonic())
+                self.lost_at.append(time.monotonic())
                 continue
-            if answer.status_code == 503:
-                assert_unavailable(answer)
-            data = answer.json()["data"]
-            self.answers.append(Answer(begun, time.monotonic(), call, answer.status_code, data))
+            if response.status_code == 503:
+                assert_unavailable(response)
+            data = response.json()["data"]
+            self.outcomes.append(Outcome(started, time.monotonic(), call, response.status_code, data))
 
-    def good_since(self, moment: float) -> int:
-        """How many have been answered with success, each begun after this moment and after the last that failed."""
-        failed = max([moment, *self.lost, *(answer.ended for answer in self.answers if answer.status >= 300)])
-        return sum(answer.begun > failed for answer in self.answers)
+    def count_successes_since(self, since: float) -> int:
+        """Count the successful requests that started after this time and after the last failed request."""
+        last_failure = max(
+            [since, *self.lost_at, *(outcome.finished for outcome in self.outcomes if outcome.status >= 300)]
+        )
+        return sum(outcome.started > last_failure for outcome in self.outcomes)
 
-    def until_good(self, number: int, seconds: float) -> None:
-        """Go on until so many requests, all begun from now on, have succeeded without one between them that failed."""
+    def wait_for_successes(self, number: int, seconds: float) -> None:
+        """Wait until this many consecutive requests, started from now on, have succeeded."""
         now = time.monotonic()
-        until(lambda: self.good_since(now) >= number or any(loop.done() for loop in self.loops), seconds, "success")
+        wait_until(
+            lambda: self.count_successes_since(now) >= number or any(loop.done() for loop in self.loops),
+            seconds,
+            "success",
+        )
 
-    def added(self) -> dict[int, str]:
-        """The dogs whose adding was answered with 201."""
-        return {answer.data["id"]: answer.data["name"] for answer in self.answers if answer.status == 201}
+    def acknowledged(self) -> dict[int, str]:
+        """Return the names of the dogs created with a 201, by id."""
+        return {outcome.data["id"]: outcome.data["name"] for outcome in self.outcomes if outcome.status == 201}
 
 
-# --- PostgreSQL ends, hangs, or has no room ---
+# --- PostgreSQL restarts, hangs, or runs out of connections ---
 
 
 @pytest.fixture
-def search_postgres(cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
-    """The real server on a PostgreSQL server of this test's own."""
+def postgres_server(cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
+    """A server with a PostgreSQL server that only this test uses."""
     with Server(tmp_path / "server", DATABASE_URL=cluster.url("postgres")) as server:
         yield server
 
 
 @contextmanager
-def administrator(cluster: Cluster) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of the database's owner, each of whose statements stands alone."""
+def administrator_connection(cluster: Cluster) -> Iterator[psycopg.Connection[Any]]:
+    """An autocommit connection as the database's owner."""
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
         yield connection
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_restart_of_postgresql_is_503_until_it_is_back_and_loses_nothing(
-    cluster: Cluster, search_postgres: Server, mode: str
-) -> None:
-    with Load(search_postgres, register(search_postgres)) as load:
-        load.until_good(100, 60)
+def test_postgres_restart_returns_503_and_loses_nothing(cluster: Cluster, postgres_server: Server, mode: str) -> None:
+    with Load(postgres_server, register(postgres_server)) as load:
+        load.wait_for_successes(100, 60)
         cluster.stop(mode)
         stopped = time.monotonic()
-        until(lambda: sum(answer.begun > stopped for answer in load.answers) >= 50, 60, "an answer while it is down")
+        wait_until(
+            lambda: sum(outcome.started > stopped for outcome in load.outcomes) >= 50, 60, "responses while it is down"
+        )
         starting = time.monotonic()
         cluster.start()
-        load.until_good(60, RECOVERY)
+        load.wait_for_successes(60, RECOVERY_SECONDS)
 
-    while_down = [answer for answer in load.answers if stopped < answer.begun and answer.ended < starting]
-    assert not load.lost
-    assert {answer.status for answer in load.answers} == {200, 201, 503}
-    assert {(answer.call, answer.status) for answer in while_down} == {("list", 503), ("add", 503), ("profile", 503)}
-    assert max(answer.ended - answer.begun for answer in load.answers) < TIMEOUT_SECONDS + 5
-    with administrator(cluster) as database:
-        kept = dict(database.execute("SELECT id, name FROM dogs").fetchall())
-    assert load.added().items() <= kept.items(), "a dog is gone whose adding was answered with 201"
+    while_down = [outcome for outcome in load.outcomes if stopped < outcome.started and outcome.finished < starting]
+    assert not load.lost_at
+    assert {outcome.status for outcome in load.outcomes} == {200, 201, 503}
+    assert {(outcome.call, outcome.status) for outcome in while_down} == {("list", 503), ("add", 503), ("profile", 503)}
+    assert max(outcome.finished - outcome.started for outcome in load.outcomes) < TIMEOUT_SECONDS + 5
+    with administrator_connection(cluster) as database:
+        stored = dict(database.execute("SELECT id, name FROM dogs").fetchall())
+    assert load.acknowledged().items() <= stored.items(), "a dog acknowledged with 201 is lost"
 
 
-def test_connections_that_were_ended_while_idle_are_never_used(cluster: Cluster, search_postgres: Server) -> None:
-    cookies = register(search_postgres)
+def test_terminated_idle_connections_are_not_reused(cluster: Cluster, postgres_server: Server) -> None:
+    cookies = register(postgres_server)
     with ThreadPoolExecutor(16) as clients:
-        assert all(answer.ok for answer in clients.map(lambda _: list_dogs(search_postgres), range(100)))
-    ours = "FROM pg_stat_activity WHERE application_name = 'kennel'"
-    with administrator(cluster) as database:
-        ended = database.execute(f"SELECT count(pg_terminate_backend(pid)) {ours}").fetchone()
-        until(lambda: database.execute(f"SELECT count(*) {ours}").fetchone() == (0,), 30, "the end of all connections")
+        assert all(response.ok for response in clients.map(lambda _: list_dogs(postgres_server), range(100)))
+    our_connections = "FROM pg_stat_activity WHERE application_name = 'kennel'"
+    with administrator_connection(cluster) as database:
+        terminated = database.execute(f"SELECT count(pg_terminate_backend(pid)) {our_connections}").fetchone()
+        wait_until(
+            lambda: database.execute(f"SELECT count(*) {our_connections}").fetchone() == (0,),
+            30,
+            "end of all connections",
+        )
 
-    assert ended > (1,)
-    for _ in range(20):  # on a connection of its own each, so that both processes get some
-        assert add_dog(search_postgres, cookies).status_code == 201
+    assert terminated > (1,)
+    for _ in range(20):  # each on a new connection, so that both workers get some
+        assert add_dog(postgres_server, cookies).status_code == 201
 
 
 @pytest.mark.parametrize("within", ["a statement", "a transaction"])
-def test_a_connection_that_is_ended_in_the_middle_fails_one_request(
-    cluster: Cluster, search_postgres: Server, within: str
-) -> None:
-    cookies = register(search_postgres)
+def test_connection_terminated_in_use_fails_one_request(cluster: Cluster, postgres_server: Server, within: str) -> None:
+    cookies = register(postgres_server)
     change = {"username": "Bea"}
-    # Within its transaction, a connection would see the activity of one moment only.
-    with administrator(cluster) as database, administrator(cluster) as watch, ThreadPoolExecutor(1) as client:
-        waiting = "FROM pg_stat_activity WHERE application_name = 'kennel' AND wait_event_type = 'Lock'"
+    # pg_stat_activity does not change within a transaction, so another connection polls it.
+    with (
+        administrator_connection(cluster) as database,
+        administrator_connection(cluster) as observer,
+        ThreadPoolExecutor(1) as client,
+    ):
+        blocked = "FROM pg_stat_activity WHERE application_name = 'kennel' AND wait_event_type = 'Lock'"
         with database.transaction():
             if within == "a statement":
                 database.execute("LOCK TABLE dogs IN ACCESS EXCLUSIVE MODE")
-                request: Future[Any] = client.submit(list_dogs, search_postgres)
+                request: Future[Any] = client.submit(list_dogs, postgres_server)
             else:
                 database.execute("SELECT * FROM users FOR UPDATE")
-                url = f"{search_postgres.url}/user/profile"
+                url = f"{postgres_server.url}/user/profile"
                 request = client.submit(requests.patch, url, json=change, cookies=cookies, timeout=60)
-            until(lambda: watch.execute(f"SELECT count(*) {waiting}").fetchone() == (1,), 9, "a request that waits")
-            assert watch.execute(f"SELECT count(pg_terminate_backend(pid)) {waiting}").fetchone() == (1,)
+            wait_until(lambda: observer.execute(f"SELECT count(*) {blocked}").fetchone() == (1,), 9, "blocked request")
+            assert observer.execute(f"SELECT count(pg_terminate_backend(pid)) {blocked}").fetchone() == (1,)
             assert_unavailable(request.result())
 
     for _ in range(20):
-        assert list_dogs(search_postgres).ok
-        assert profile(search_postgres, cookies).json()["data"]["username"] == "Anna"
-    url = f"{search_postgres.url}/user/profile"
+        assert list_dogs(postgres_server).ok
+        assert get_profile(postgres_server, cookies).json()["data"]["username"] == "Anna"
+    url = f"{postgres_server.url}/user/profile"
     assert requests.patch(url, json=change, cookies=cookies, timeout=60).json()["data"]["username"] == "Bea"
 
 
-def test_a_postgresql_that_hangs_holds_few_threads_and_all_goes_on_when_it_does(
-    cluster: Cluster, search_postgres: Server
-) -> None:
-    clients, processes = 150, 2
+def test_hung_postgres_blocks_few_threads_then_recovers(cluster: Cluster, postgres_server: Server) -> None:
+    clients, workers = 150, 2
     with ThreadPoolExecutor(clients) as threads:
-        assert all(answer.ok for answer in threads.map(lambda _: list_dogs(search_postgres), range(clients)))
+        assert all(response.ok for response in threads.map(lambda _: list_dogs(postgres_server), range(clients)))
         cluster.kill(signal.SIGSTOP)
-        began = time.monotonic()
-        hanging = [threads.submit(list_dogs, search_postgres) for _ in range(clients)]
-        while sum(request.done() for request in hanging) < clients - processes * POOL:
+        started = time.monotonic()
+        requests_in_flight = [threads.submit(list_dogs, postgres_server) for _ in range(clients)]
+        while sum(request.done() for request in requests_in_flight) < clients - workers * DEFAULT_POOL_SIZE:
             for path in ("/health/live", "/errors/conflict"):
-                assert requests.get(f"{search_postgres.url}{path}", timeout=TIMEOUT_SECONDS).status_code == 200
-            assert time.monotonic() < began + TIMEOUT_SECONDS + 15, (
-                "more requests hang than the database has connections"
-            )
-        refused = [request.result() for request in hanging if request.done()]
+                assert requests.get(f"{postgres_server.url}{path}", timeout=TIMEOUT_SECONDS).status_code == 200
+            assert time.monotonic() < started + TIMEOUT_SECONDS + 15, "more requests hang than the pool has connections"
+        rejected = [request.result() for request in requests_in_flight if request.done()]
         cluster.kill(signal.SIGCONT)
-        answers = [request.result() for request in hanging]
+        responses = [request.result() for request in requests_in_flight]
 
-        for answer in refused:
-            assert_unavailable(answer)
-        assert {answer.status_code for answer in answers} <= {200, 503}
-        for answer in threads.map(lambda _: list_dogs(search_postgres), range(clients)):
-            assert answer.status_code == 200, "it does not go on where it hung"
+        for response in rejected:
+            assert_unavailable(response)
+        assert {response.status_code for response in responses} <= {200, 503}
+        for response in threads.map(lambda _: list_dogs(postgres_server), range(clients)):
+            assert response.status_code == 200, "requests fail after PostgreSQL resumes"
 
 
 @pytest.mark.system
-def test_where_postgresql_has_fewer_connections_than_we_want_requests_wait_or_get_503(tmp_path: Path) -> None:
+def test_too_few_connections_make_requests_wait_or_return_503(tmp_path: Path) -> None:
     with (
         Cluster(max_connections="8") as cluster,
         Server(tmp_path / "server", DATABASE_URL=cluster.url("postgres")) as server,
         ThreadPoolExecutor(60) as clients,
     ):
         cookies = register(server)
-        calls = [lambda: list_dogs(server), lambda: add_dog(server, cookies), lambda: profile(server, cookies)] * 100
-        answers = list(clients.map(lambda call: call(), calls))
-        counts = Counter(answer.status_code for answer in answers)
+        calls = [
+            lambda: list_dogs(server),
+            lambda: add_dog(server, cookies),
+            lambda: get_profile(server, cookies),
+        ] * 100
+        responses = list(clients.map(lambda call: call(), calls))
+        counts = Counter(response.status_code for response in responses)
         later = Counter(list_dogs(server).status_code for _ in range(40))
 
-        for answer in answers:
-            if answer.status_code not in (200, 201):
-                assert_unavailable(answer)
+        for response in responses:
+            if response.status_code not in (200, 201):
+                assert_unavailable(response)
         assert counts[200] > 0
         assert counts[201] > 0
-        assert later == {200: 40}, "a process keeps connections to itself that another one needs"
+        assert later == {200: 40}, "a worker holds connections that another one needs"
 
 
-# --- Clients that never come to an end ---
+# --- Slow clients ---
 
 
 class SlowClients:
-    """Clients that send a request one byte a second, from entry to exit: a part of it first, the rest never."""
+    """Clients that send the first part of a request on entry, then one byte a second until exit, and never finish."""
 
     def __init__(self, server: Server, number: int, part: bytes) -> None:
         self.address = ("127.0.0.1", server.port)
@@ -287,34 +299,34 @@ class SlowClients:
         self.sockets = [socket.create_connection(self.address, timeout=60) for _ in range(self.number)]
         for connection in self.sockets:
             connection.sendall(self.part)
-        self.dripping = threading.Thread(target=self.drip)
-        self.dripping.start()
+        self.dripper = threading.Thread(target=self.drip)
+        self.dripper.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.done.set()
-        self.dripping.join()
+        self.dripper.join()
         for connection in self.sockets:
             connection.close()
 
     def drip(self) -> None:
         while not self.done.wait(1):
-            for connection in self.waiting():
+            for connection in self.unanswered():
                 connection.send(b"a")
 
-    def waiting(self) -> list[socket.socket]:
-        """Those that nothing was answered to."""
+    def unanswered(self) -> list[socket.socket]:
+        """Return the connections without a response."""
         answered, _, _ = select.select(self.sockets, [], [], 0)
         return [connection for connection in self.sockets if connection not in answered]
 
     def statuses(self) -> Counter[int]:
-        """How many were answered with each status."""
+        """Count the responses by status."""
         answered, _, _ = select.select(self.sockets, [], [], 0)
         return Counter(int(connection.recv(65536, socket.MSG_PEEK).split()[1]) for connection in answered)
 
 
 def slow_parts(cookies: dict[str, str]) -> dict[str, bytes]:
-    """Requests that are not whole: what a slow client has sent when it begins to be slow."""
+    """Return incomplete requests: what a slow client sends at once, before it slows down."""
     cookie = f"Cookie: session={cookies['session']}\r\n"
     form = "Content-Type: multipart/form-data; boundary=limit\r\nContent-Length: 1000000\r\n\r\n"
     file = '--limit\r\nContent-Disposition: form-data; name="file"; filename="me.jpg"\r\n\r\n'
@@ -328,67 +340,65 @@ def slow_parts(cookies: dict[str, str]) -> dict[str, bytes]:
     return {name: part.encode() for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("kind", ["logins", "dogs", "pictures", "headers"])
-def test_sixty_slow_clients_stop_nobody_else(make_server: Callable[..., Server], kind: str, processes: str) -> None:
-    # A server for each kind: one that has not yet seen the sixty before leave has too little room for sixty more.
-    with make_server(WEB_CONCURRENCY=processes) as server:
+def test_sixty_slow_clients_do_not_block_others(make_server: Callable[..., Server], kind: str, workers: str) -> None:
+    # One server per kind: until it notices that the previous sixty have left, it has no capacity for sixty more.
+    with make_server(WEB_CONCURRENCY=workers) as server:
         cookies = register(server)
         with SlowClients(server, 60, slow_parts(cookies)[kind]) as slow:
             for _ in range(20):
                 assert list_dogs(server).status_code == 200
-                assert profile(server, cookies).status_code == 200
+                assert get_profile(server, cookies).status_code == 200
             assert log_in(server).status_code == 200
             assert add_dog(server, cookies).status_code == 201
-            assert len(slow.waiting()) == 60, f"they were answered: {slow.statuses()}"
+            assert len(slow.unanswered()) == 60, f"slow clients got responses: {slow.statuses()}"
 
 
 @pytest.mark.parametrize("kind", ["logins", "pictures"])
-def test_of_three_hundred_slow_bodies_those_too_many_get_503_and_what_has_none_is_answered(
-    make_server: Callable[..., Server], kind: str
-) -> None:
+def test_slow_bodies_do_not_starve_reads(make_server: Callable[..., Server], kind: str) -> None:
     with make_server(WEB_CONCURRENCY="1") as server:
         cookies = register(server)
         with SlowClients(server, 300, slow_parts(cookies)[kind]) as slow:
-            until(lambda: len(slow.waiting()) <= MAX_BODY_READERS, 60, "503 for those that are too many")
+            wait_until(lambda: len(slow.unanswered()) <= MAX_BODY_READERS, 60, "503 for excess bodies")
             for _ in range(20):
                 assert list_dogs(server).status_code == 200
-                assert profile(server, cookies).status_code == 200
+                assert get_profile(server, cookies).status_code == 200
             assert_unavailable(log_in(server))
             assert slow.statuses() == {503: 300 - MAX_BODY_READERS}
-        until(lambda: log_in(server).status_code == 200, 30, "a login, when they are gone")
+        wait_until(lambda: log_in(server).status_code == 200, 30, "login after the slow clients left")
 
 
-# --- A worker process that is killed ---
+# --- Killed workers ---
 
 
-def workers(server: Server) -> set[int]:
-    """The worker processes."""
+def worker_pids(server: Server) -> set[int]:
+    """Return the process ids of the workers."""
     assert server.process
     main = server.process.pid
     return {int(process) for process in Path(f"/proc/{main}/task/{main}/children").read_text().split()}
 
 
-def test_a_killed_worker_is_replaced_and_what_was_answered_is_not_lost(server: Server) -> None:
+def test_killed_worker_is_replaced_without_lost_writes(server: Server) -> None:
     cookies = register(server)
     with Load(server, cookies) as load:
-        load.until_good(100, 60)
-        before = workers(server)
+        load.wait_for_successes(100, 60)
+        before = worker_pids(server)
         killed = min(before)
         os.kill(killed, signal.SIGKILL)
-        load.until_good(60, 60)
-        until(lambda: len(workers(server) - {killed}) == len(before), 60, "another worker")
-        load.until_good(60, 60)
+        load.wait_for_successes(60, 60)
+        wait_until(lambda: len(worker_pids(server) - {killed}) == len(before), 60, "new worker")
+        load.wait_for_successes(60, 60)
 
-    assert {answer.status for answer in load.answers} == {200, 201}
-    for number, name in load.added().items():
-        kept = requests.get(f"{server.url}/api/v1/dogs/{number}", timeout=60).json()["data"]
-        assert kept["name"] == name, "a dog is gone whose adding was answered with 201"
+    assert {outcome.status for outcome in load.outcomes} == {200, 201}
+    for number, name in load.acknowledged().items():
+        stored = requests.get(f"{server.url}/api/v1/dogs/{number}", timeout=60).json()["data"]
+        assert stored["name"] == name, "a dog acknowledged with 201 is lost"
 
 
 # --- SQLite is locked by another process ---
 
-HOLD = """
+HOLD_WRITE_LOCK = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
 database.execute("BEGIN IMMEDIATE")
@@ -399,10 +409,10 @@ database.execute("COMMIT")
 
 
 @SQLITE_ONLY
-def test_while_another_process_locks_sqlite_for_five_seconds_writes_wait_and_reads_go_on(server: Server) -> None:
+def test_sqlite_locked_for_5_seconds_delays_only_writes(server: Server) -> None:
     cookies = register(server)
     file = sqlite_file(server.settings["DATABASE_URL"])
-    command = [sys.executable, "-c", HOLD, str(file)]
+    command = [sys.executable, "-c", HOLD_WRITE_LOCK, str(file)]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
         ThreadPoolExecutor(5) as clients,
@@ -416,22 +426,22 @@ def test_while_another_process_locks_sqlite_for_five_seconds_writes_wait_and_rea
         reads = 0
         while not any(write.done() for write in writes):
             assert list_dogs(server).status_code == 200
-            assert profile(server, cookies).status_code == 200
+            assert get_profile(server, cookies).status_code == 200
             reads += 2
         releasing.join()
         assert Counter(write.result().status_code for write in writes) == {201: 4, 200: 1}
-    assert reads > 20, "reads wait for the lock too"
+    assert reads > 20, "reads wait for the write lock"
 
 
-# --- The disk is full ---
+# --- Full disk ---
 
 
 @contextmanager
 def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Path]:
-    """A disk of this size, mounted here."""
+    """A tmpfs of this size, mounted on a new folder."""
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("To fill a disk needs root, who may mount a tmpfs")
+        pytest.skip("Mounting a tmpfs needs root")
     try:
         if owner:
             shutil.chown(folder, owner)
@@ -440,122 +450,127 @@ def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Pa
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def fill(disk: Path, room: int = 0) -> Path:
-    """Leave so many bytes free, by a file that may be removed."""
+def fill_disk(disk: Path, free_bytes: int = 0) -> Path:
+    """Fill the disk except for this many bytes, and return the file to delete for making space again."""
     filler = disk / "filler"
     with open(filler, "wb", buffering=0) as file:
         with suppress(OSError):
             while True:
                 file.write(b"\0" * 4096)
-        file.truncate(file.tell() - room)
+        file.truncate(file.tell() - free_bytes)
     return filler
 
 
-def assert_full(answer: requests.Response) -> None:
-    assert api_error(answer) == (507, "insufficient-storage")
+def assert_insufficient_storage(response: requests.Response) -> None:
+    assert api_error(response) == (507, "insufficient-storage")
 
 
 def add_until_full(server: Server, cookies: dict[str, str]) -> dict[int, str]:
-    """Add dogs until ten in a row find no room, and give those that were answered with 201.
+    """Add dogs until ten in a row fail with 507; return those that were acknowledged with 201.
 
-    One alone says little: PostgreSQL takes what room there is, fails, and then uses it.
+    A single 507 is not enough: PostgreSQL may fail while it extends a file, and then use the space it got.
     """
-    added: dict[int, str] = {}
-    refused = 0
+    acknowledged: dict[int, str] = {}
+    failures = 0
     for number in range(3000):
-        answer = add_dog(server, cookies, f"{number}{LONG}"[:80])
-        if answer.status_code == 201:
-            refused = 0
-            added[answer.json()["data"]["id"]] = answer.json()["data"]["name"]
+        response = add_dog(server, cookies, f"{number}{LONG_NAME}"[:80])
+        if response.status_code == 201:
+            failures = 0
+            acknowledged[response.json()["data"]["id"]] = response.json()["data"]["name"]
             continue
-        assert_full(answer)
-        refused += 1
-        if refused == 10:
-            return added
-    raise AssertionError("the disk was never full")
+        assert_insufficient_storage(response)
+        failures += 1
+        if failures == 10:
+            return acknowledged
+    raise AssertionError("the disk did not get full")
 
 
 @pytest.mark.system
-def test_sqlite_on_a_full_disk_refuses_writes_reads_on_and_is_whole(tmp_path: Path) -> None:
+def test_sqlite_on_full_disk_rejects_writes_and_stays_intact(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk", "3m") as disk,
         Server(tmp_path / "server", DATABASE_URL=f"sqlite:///{disk / 'dogs.sqlite'}") as server,
     ):
         cookies = register(server)
-        filler = fill(disk, room=64 * 1024)
-        added = add_until_full(server, cookies)
+        filler = fill_disk(disk, free_bytes=64 * 1024)
+        acknowledged = add_until_full(server, cookies)
         files = set(server.uploads.iterdir())
-        new = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}
+        new_user = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}
         for _ in range(10):
-            assert_full(add_dog(server, cookies, LONG))
+            assert_insufficient_storage(add_dog(server, cookies, LONG_NAME))
             assert list_dogs(server).status_code == 200
-            assert profile(server, cookies).status_code == 200
-        # A session takes less than a dog, so for some there is room.
-        assert_full(next(answer for answer in (log_in(server) for _ in range(200)) if answer.status_code != 200))
-        assert_full(requests.post(f"{server.url}/user/register", json=new, timeout=60))
-        assert set(server.uploads.iterdir()) == files, "a file without a row is left"
+            assert get_profile(server, cookies).status_code == 200
+        # A session is smaller than a dog, so some still fit.
+        assert_insufficient_storage(
+            next(response for response in (log_in(server) for _ in range(200)) if response.status_code != 200)
+        )
+        assert_insufficient_storage(requests.post(f"{server.url}/user/register", json=new_user, timeout=60))
+        assert set(server.uploads.iterdir()) == files, "a file without a row remains"
 
         filler.unlink()
         for _ in range(20):
             assert add_dog(server, cookies).status_code == 201
         assert log_in(server).status_code == 200
-        assert requests.post(f"{server.url}/user/register", json=new, timeout=60).status_code == 201
+        assert requests.post(f"{server.url}/user/register", json=new_user, timeout=60).status_code == 201
         with closing(sqlite3.connect(disk / "dogs.sqlite")) as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            kept = dict(database.execute("SELECT id, name FROM dogs").fetchall())
-        assert added.items() <= kept.items()
-        assert len(kept) == len(added) + 20
+            stored = dict(database.execute("SELECT id, name FROM dogs").fetchall())
+        assert acknowledged.items() <= stored.items()
+        assert len(stored) == len(acknowledged) + 20
 
 
 @pytest.mark.system
-def test_pictures_on_a_full_disk_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+def test_upload_on_full_disk_returns_507_and_leaves_no_file(tmp_path: Path) -> None:
     photo = (PHOTOS / "grace_hopper.jpg").read_bytes()
     with (
         small_disk(tmp_path / "disk", "1m") as disk,
         Server(tmp_path / "server", UPLOADS_URL=str(disk)) as server,
     ):
         cookies = register(server)
-        before = profile(server, cookies).json()["data"]
+        before = get_profile(server, cookies).json()["data"]
         files = {path.name for path in disk.iterdir()}
-        filler = fill(disk)
+        filler = fill_disk(disk)
         url = f"{server.url}/user/picture"
 
-        def send() -> requests.Response:
+        def upload_photo() -> requests.Response:
             return requests.put(url, cookies=cookies, files={"file": ("me.jpg", photo)}, timeout=60)
 
-        new = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}
+        new_user = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}
         for _ in range(5):
-            assert_full(send())
-        assert_full(requests.post(f"{server.url}/user/register", json=new, timeout=60))
-        assert {path.name for path in disk.iterdir()} == files | {filler.name}, "half a file is left"
-        assert profile(server, cookies).json()["data"] == before
+            assert_insufficient_storage(upload_photo())
+        assert_insufficient_storage(requests.post(f"{server.url}/user/register", json=new_user, timeout=60))
+        assert {path.name for path in disk.iterdir()} == files | {filler.name}, "an incomplete file remains"
+        assert get_profile(server, cookies).json()["data"] == before
         assert requests.get(f"{server.url}/profile_pics/{before['image']}", timeout=60).status_code == 200
 
         filler.unlink()
-        assert send().status_code == 200
-        assert requests.post(f"{server.url}/user/register", json=new, timeout=60).status_code == 201
+        assert upload_photo().status_code == 200
+        assert requests.post(f"{server.url}/user/register", json=new_user, timeout=60).status_code == 201
 
 
-def test_postgresql_on_a_full_disk_refuses_writes_and_reads_on(
-    cluster: Cluster, search_postgres: Server, tmp_path: Path
+def test_postgres_on_full_disk_rejects_writes_and_serves_reads(
+    cluster: Cluster, postgres_server: Server, tmp_path: Path
 ) -> None:
-    cookies = register(search_postgres)
-    with small_disk(cluster.folder / "small", "3m", cluster.user) as disk, administrator(cluster) as database:
+    cookies = register(postgres_server)
+    with (
+        small_disk(cluster.folder / "small", "3m", cluster.user) as disk,
+        administrator_connection(cluster) as database,
+    ):
         database.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
         database.execute("ALTER TABLE dogs SET TABLESPACE small")
-        filler = fill(disk, room=64 * 1024)
-        added = add_until_full(search_postgres, cookies)
+        filler = fill_disk(disk, free_bytes=64 * 1024)
+        acknowledged = add_until_full(postgres_server, cookies)
         for _ in range(10):
-            assert_full(add_dog(search_postgres, cookies, LONG))
-            assert list_dogs(search_postgres).status_code == 200
-            assert profile(search_postgres, cookies).status_code == 200
-        assert log_in(search_postgres).status_code == 200  # sessions are on another disk
+            assert_insufficient_storage(add_dog(postgres_server, cookies, LONG_NAME))
+            assert list_dogs(postgres_server).status_code == 200
+            assert get_profile(postgres_server, cookies).status_code == 200
+        assert log_in(postgres_server).status_code == 200  # sessions are in another tablespace
 
         filler.unlink()
         for _ in range(20):
-            assert add_dog(search_postgres, cookies).status_code == 201
-        kept = dict(database.execute("SELECT id, name FROM dogs").fetchall())
-        assert added.items() <= kept.items()
-        assert len(kept) == len(added) + 20
-        cluster.stop("immediate")  # before the disk goes, which it would write to
+            assert add_dog(postgres_server, cookies).status_code == 201
+        stored = dict(database.execute("SELECT id, name FROM dogs").fetchall())
+        assert acknowledged.items() <= stored.items()
+        assert len(stored) == len(acknowledged) + 20
+        cluster.stop("immediate")  # before its disk is unmounted
         cluster.start()
