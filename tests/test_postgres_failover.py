@@ -1,4 +1,4 @@
-"""A PostgreSQL that is lost, and its replica that takes its place, while servers run."""
+"""Failover: a lost PostgreSQL primary and the promotion of its replica, with two running servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .postgres import Cluster, find_postgres
 
 
 class Replica(Cluster):
-    """A copy of a running server, which follows it until it is promoted."""
+    """A streaming replica of a running server, until it is promoted."""
 
     def __init__(self, primary: Cluster) -> None:
         super().__init__(synchronous_standby_names="")
@@ -25,7 +25,7 @@ class Replica(Cluster):
         self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir="/tmp"))
         if self.user:
             shutil.chown(self.folder, self.user)
-        # --write-recovery-conf: it begins as a replica.
+        # --write-recovery-conf makes it start as a replica.
         source = ("--host=127.0.0.1", f"--port={self.primary.port}", "--username=kennel")
         self.run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", *source)
         self.parameters |= {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder)}
@@ -35,13 +35,13 @@ class Replica(Cluster):
         return self
 
     def promote(self) -> None:
-        """Make it a server of its own, which takes writes."""
+        """Promote the replica to a primary, which accepts writes."""
         self.run("pg_ctl", "promote", "--wait", "--silent")
 
 
 @pytest.fixture
 def primary(system: None, postgresql: None) -> Iterator[Cluster]:
-    """A server that answers a commit when its replica has it too."""
+    """A server with synchronous replication: a commit waits for the replica."""
     with Cluster(synchronous_standby_names="*") as running:
         yield running
 
@@ -52,7 +52,7 @@ def replica(primary: Cluster) -> Iterator[Replica]:
         yield running
 
 
-def test_servers_go_on_with_the_replica_when_it_is_promoted(primary: Cluster, replica: Replica, tmp_path: Path) -> None:
+def test_servers_reconnect_to_promoted_replica(primary: Cluster, replica: Replica, tmp_path: Path) -> None:
     hosts = f"host=127.0.0.1,127.0.0.1&port={primary.port},{replica.port}"
     url = f"postgresql://kennel@/postgres?{hosts}&target_session_attrs=read-write"
     with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
@@ -62,12 +62,12 @@ def test_servers_go_on_with_the_replica_when_it_is_promoted(primary: Cluster, re
         assert call(machines.one, "POST", "/api/v1/dogs", json=dog, cookies=cookies).status_code == 201
 
         primary.stop("immediate")
-        lost = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
-        assert [answer.status_code for answer in lost] == [503, 503]
+        rejected = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        assert [response.status_code for response in rejected] == [503, 503]
         replica.promote()
 
-        added = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
-        assert [answer.status_code for answer in added] == [201, 201]
+        accepted = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        assert [response.status_code for response in accepted] == [201, 201]
         assert len(call(machines.other, "GET", "/api/v1/dogs").json()["data"]) == 3
         assert call(machines.other, "GET", "/health/ready").status_code == 200
         primary.start()  # the fixture stops it

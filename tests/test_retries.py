@@ -1,4 +1,4 @@
-"""Transactions that PostgreSQL undoes to keep them in order: done again, they have one result, or none."""
+"""Retries of transactions that PostgreSQL aborts with a serialization failure: applied exactly once, or not at all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .factories import PASSWORD, add_dog, api_error, photo, register, run_concur
 
 pytestmark = POSTGRESQL_ONLY
 
-State = dict[str, Any]
-Deed = Callable[[FlaskClient, str], Any]
+DatabaseState = dict[str, Any]
+Operation = Callable[[FlaskClient, str], Any]
 
 NEW_PASSWORD = "battery staple"
-# A sequence counts what a rollback takes back, too.
-FUNCTION = """
+# A sequence is not rolled back, so it counts the failed attempts too.
+FAILING_TRIGGER = """
 CREATE SEQUENCE failures;
 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -32,23 +32,27 @@ BEGIN
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
 """
-AT_STATEMENT = "CREATE TRIGGER fails BEFORE INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"
-AT_COMMIT = (
+STATEMENT_TRIGGER = (
+    "CREATE TRIGGER fails BEFORE INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"
+)
+COMMIT_TRIGGER = (
     "CREATE CONSTRAINT TRIGGER fails AFTER INSERT OR UPDATE OR DELETE ON {table}"
     " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()"
 )
-WHEN = pytest.mark.parametrize("trigger", [AT_STATEMENT, AT_COMMIT], ids=["at a statement", "at commit"])
-# Ways to bring about an end: what a client does who is logged in as Anna and has a dog with this URL.
-BEGINNING: State = {"users": ["Anna"], "sessions": ["Anna", "Anna"], "dogs": [("Rex", 1)]}
+BOTH_TRIGGERS = pytest.mark.parametrize(
+    "trigger", [STATEMENT_TRIGGER, COMMIT_TRIGGER], ids=["at a statement", "at commit"]
+)
+INITIAL_STATE: DatabaseState = {"users": ["Anna"], "sessions": ["Anna", "Anna"], "dogs": [("Rex", 1)]}
 
 
-def form_of_cleo() -> dict[str, Any]:
+def registration_form() -> dict[str, Any]:
     return {"username": "Cleo", "email": "cleo@example.com", "password": PASSWORD, "file": photo()}
 
 
-DEEDS: dict[str, tuple[Deed, int, State]] = {
+# Operations of Anna's client on the URL of her dog, with the expected status and change of state.
+OPERATIONS: dict[str, tuple[Operation, int, DatabaseState]] = {
     "register with a photo": (
-        lambda anna, _: anna.post("/user/register", data=form_of_cleo()),
+        lambda anna, _: anna.post("/user/register", data=registration_form()),
         201,
         {"users": ["Anna", "Cleo"], "sessions": ["Anna", "Cleo"]},
     ),
@@ -83,19 +87,19 @@ DEEDS: dict[str, tuple[Deed, int, State]] = {
 }  # fmt: skip
 
 
-def fail(trigger: str, times: int) -> None:
-    """Let the next writes fail so many times, on all tables together."""
-    database.execute_sql(FUNCTION.format(times=times))
+def install_failing_triggers(trigger: str, times: int) -> None:
+    """Make the next writes fail this many times, counted over all tables."""
+    database.execute_sql(FAILING_TRIGGER.format(times=times))
     for table in ("users", "sessions", "dogs"):
         database.execute_sql(trigger.format(table=table))
 
 
-def failures() -> int:
-    """How often a write came to a trigger."""
+def count_trigger_calls() -> int:
+    """Return how many writes have fired a trigger."""
     return database.execute_sql("SELECT last_value FROM failures").fetchone()[0]
 
 
-def state() -> State:
+def read_state() -> DatabaseState:
     return {
         "users": sorted(user.username for user in User.select()),
         "sessions": sorted(session.user.username for session in Session.select(Session, User).join(User)),
@@ -105,34 +109,34 @@ def state() -> State:
 
 @pytest.fixture
 def dog(app: Flask, anna: FlaskClient) -> str:
-    """The URL of a dog of Anna, who is also logged in by another client."""
-    answer = app.test_client().post("/user/login", json={"username": "Anna", "password": PASSWORD})
-    assert answer.status_code == 200
+    """The URL of a dog of Anna, who has a second session."""
+    response = app.test_client().post("/user/login", json={"username": "Anna", "password": PASSWORD})
+    assert response.status_code == 200
     return f"/api/v1/dogs/{add_dog(anna)['id']}"
 
 
-def key_of(client: FlaskClient) -> str:
+def get_session_key(client: FlaskClient) -> str:
     with client.session_transaction() as session:
         return session["_user_id"]
 
 
-@WHEN
-@pytest.mark.parametrize("name", DEEDS)
-def test_what_fails_twice_has_one_answer_and_one_result(
+@BOTH_TRIGGERS
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_transaction_failing_twice_is_applied_once(
     app: Flask, anna: FlaskClient, dog: str, uploads: Callable[[], set[str]], trigger: str, name: str
 ) -> None:
-    deed, status, changes = DEEDS[name]
-    key = key_of(anna)
-    fail(trigger, times=2)
+    operation, status, changes = OPERATIONS[name]
+    key = get_session_key(anna)
+    install_failing_triggers(trigger, times=2)
 
-    answer = deed(anna, dog)
+    response = operation(anna, dog)
 
-    assert answer.status_code == status, answer.json
-    assert failures() > 2, "nothing has failed"
-    assert state() == BEGINNING | changes
+    assert response.status_code == status, response.json
+    assert count_trigger_calls() > 2, "no write has failed"
+    assert read_state() == INITIAL_STATE | changes
     assert uploads() == set(User.all_picture_files())
-    ended = {"register with a photo", "log in", "log out", "delete the account"}
-    assert (Session.find_active(key) is None) == (name in ended)
+    rotated = {"register with a photo", "log in", "log out", "delete the account"}
+    assert (Session.find_active(key) is None) == (name in rotated)
     logged_out = name in ("log out", "delete the account")
     assert anna.get("/user/profile").status_code == (401 if logged_out else 200)
     if name == "change the password":
@@ -144,31 +148,31 @@ def test_what_fails_twice_has_one_answer_and_one_result(
 @pytest.mark.parametrize(
     ("name", "trigger"),
     [
-        ("register with a photo", AT_COMMIT),
-        ("change the name", AT_COMMIT),
-        ("change the password", AT_STATEMENT),
-        ("add a dog", AT_STATEMENT),
-        ("log in", AT_COMMIT),
+        ("register with a photo", COMMIT_TRIGGER),
+        ("change the name", COMMIT_TRIGGER),
+        ("change the password", STATEMENT_TRIGGER),
+        ("add a dog", STATEMENT_TRIGGER),
+        ("log in", COMMIT_TRIGGER),
     ],
 )
-def test_what_fails_for_ever_is_503_and_changes_nothing(
+def test_transaction_always_failing_returns_503(
     anna: FlaskClient, dog: str, uploads: Callable[[], set[str]], trigger: str, name: str
 ) -> None:
     files = uploads()
-    fail(trigger, times=1_000_000)
+    install_failing_triggers(trigger, times=1_000_000)
 
-    answer = DEEDS[name][0](anna, dog)
+    response = OPERATIONS[name][0](anna, dog)
 
-    assert api_error(answer) == (503, "unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert state() == BEGINNING
+    assert api_error(response) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert read_state() == INITIAL_STATE
     assert uploads() == files == set(User.all_picture_files())
     assert anna.get("/user/profile").json["data"]["username"] == "Anna"
 
 
 @pytest.fixture
 def serializable(settings: dict[str, Any], make_app: Callable[..., Flask]) -> Flask:
-    """The application on a database that undoes all that could not have come one after the other."""
+    """The application with serializable isolation."""
     options = "?options=-c%20default_transaction_isolation%3Dserializable"
     app = make_app(DATABASE_URL=settings["DATABASE_URL"] + options, RATELIMIT_ENABLED=False)
     assert database.execute_sql("SHOW transaction_isolation").fetchone() == ("serializable",)
@@ -176,24 +180,26 @@ def serializable(settings: dict[str, Any], make_app: Callable[..., Flask]) -> Fl
     return app
 
 
-def test_serializable_changes_of_one_dog_all_succeed(serializable: Flask) -> None:
+def test_serializable_updates_of_one_dog_succeed(serializable: Flask) -> None:
     anna = register(serializable, "Anna")
     dog = add_dog(anna)
-    headers = {"Authorization": f"Bearer {key_of(anna)}"}
+    headers = {"Authorization": f"Bearer {get_session_key(anna)}"}
 
     def change() -> list[int]:
         client = serializable.test_client()
         path = f"/api/v1/dogs/{dog['id']}"
         return [client.patch(path, json={"name": f"Dog {n}"}, headers=headers).status_code for n in range(10)]
 
-    statuses = Counter(status for each in run_concurrently(serializable, *[change] * 6) for status in each)
+    statuses = Counter(
+        status for statuses_of_client in run_concurrently(serializable, *[change] * 6) for status in statuses_of_client
+    )
 
     assert set(statuses) <= {200, 503}, statuses
     assert Dog.get().version == 1 + statuses[200]
     assert statuses[200] >= 50, statuses
 
 
-def test_serializable_registrations_all_succeed(serializable: Flask, uploads: Callable[[], set[str]]) -> None:
+def test_serializable_registrations_succeed(serializable: Flask, uploads: Callable[[], set[str]]) -> None:
     statuses = run_concurrently(
         serializable, *[lambda n=n: register(serializable, f"User{n}") and 201 for n in range(20)]
     )
@@ -203,9 +209,7 @@ def test_serializable_registrations_all_succeed(serializable: Flask, uploads: Ca
     assert uploads() == set(User.all_picture_files())
 
 
-def test_of_serializable_registrations_of_one_name_one_wins(
-    serializable: Flask, uploads: Callable[[], set[str]]
-) -> None:
+def test_serializable_duplicate_registration_returns_409(serializable: Flask, uploads: Callable[[], set[str]]) -> None:
     def claim(number: int) -> int:
         body = {"username": "Anna", "email": f"anna{number}@example.com", "password": PASSWORD}
         return serializable.test_client().post("/user/register", json=body).status_code
