@@ -55,19 +55,19 @@ def replica(primary: Cluster) -> Iterator[Replica]:
 def test_servers_reconnect_to_promoted_replica(primary: Cluster, replica: Replica, tmp_path: Path) -> None:
     hosts = f"host=127.0.0.1,127.0.0.1&port={primary.port},{replica.port}"
     url = f"postgresql://kennel@/postgres?{hosts}&target_session_attrs=read-write"
-    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
-        anna = call(machines.one, "POST", "/user/register", json=registration_fields("Anna"))
+    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as servers:
+        anna = call(servers.one, "POST", "/user/register", json=registration_fields("Anna"))
         cookies = anna.cookies.get_dict()
         dog = {"name": "Rex", "breed": "Poodle"}
-        assert call(machines.one, "POST", "/api/v1/dogs", json=dog, cookies=cookies).status_code == 201
+        assert call(servers.one, "POST", "/api/v1/dogs", json=dog, cookies=cookies).status_code == 201
 
         primary.stop("immediate")
-        rejected = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        rejected = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in servers.both]
         assert [response.status_code for response in rejected] == [503, 503]
         replica.promote()
 
-        accepted = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in machines.both]
+        accepted = [call(server, "POST", "/api/v1/dogs", json=dog, cookies=cookies) for server in servers.both]
         assert [response.status_code for response in accepted] == [201, 201]
-        assert len(call(machines.other, "GET", "/api/v1/dogs").json()["data"]) == 3
-        assert call(machines.other, "GET", "/health/ready").status_code == 200
+        assert len(call(servers.other, "GET", "/api/v1/dogs").json()["data"]) == 3
+        assert call(servers.other, "GET", "/health/ready").status_code == 200
         primary.start()  # the fixture stops it

@@ -1,4 +1,4 @@
-"""Two servers behind nginx: a restart of each in turn under load, and what nginx does when one is not there."""
+"""Rolling restarts of two servers behind nginx under load, failover, retries, buffering and forwarded headers."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ pytestmark = [NEEDS_NGINX, pytest.mark.system]
 
 @pytest.fixture
 def url(databases: Databases) -> Iterator[str]:
-    """An empty database."""
-    made = databases.create()
-    yield made
-    databases.drop(made)
+    """The URL of an empty database."""
+    database_url = databases.create()
+    yield database_url
+    databases.drop(database_url)
 
 
 @pytest.fixture
-def machines(url: str, tmp_path: Path) -> Iterator[TwoNodeCluster]:
+def servers(url: str, tmp_path: Path) -> Iterator[TwoNodeCluster]:
     settings = {"DATABASE_URL": url, "UPLOADS_URL": str(tmp_path / "uploads"), "TRUSTED_PROXIES": "1"}
     with TwoNodeCluster(tmp_path, **settings) as running:
         yield running
 
 
 @pytest.fixture
-def nginx(machines: TwoNodeCluster) -> Iterator[Nginx]:
-    with Nginx(*machines.both) as running:
+def nginx(servers: TwoNodeCluster) -> Iterator[Nginx]:
+    with Nginx(*servers.both) as running:
         yield running
 
 
 class Load:
-    """Threads that add dogs and read them through nginx, each call as soon as the last is answered."""
+    """Closed-loop clients that add dogs and read them through nginx."""
 
     THREADS = 6
 
@@ -58,185 +58,189 @@ class Load:
         self.nginx = nginx
         registered = nginx.call("POST", "/user/register", json=registration_fields("Anna"))
         self.cookies = registered.cookies.get_dict() or pytest.fail(registered.text)
-        self.answers: Counter[tuple[str, int]] = Counter()
-        self.added: list[str] = []
-        self.news = threading.Condition()
-        self.ended = threading.Event()
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        self.created: list[str] = []
+        self.changed = threading.Condition()
+        self.done = threading.Event()
 
     def run(self, thread: int) -> None:
         """Add a dog, read it, add the next."""
         number = 0
-        while not self.ended.is_set():
+        while not self.done.is_set():
             number += 1
             name = f"Dog {thread}-{number}"
-            added = self.call("POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"}, cookies=self.cookies)
-            if added is not None and added.status_code == 201:
-                with self.news:
-                    self.added.append(name)
-                self.call("GET", f"/api/v1/dogs/{added.json()['data']['id']}")
+            response = self.call("POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"}, cookies=self.cookies)
+            if response is not None and response.status_code == 201:
+                with self.changed:
+                    self.created.append(name)
+                self.call("GET", f"/api/v1/dogs/{response.json()['data']['id']}")
 
     def call(self, method: str, path: str, **content: Any) -> requests.Response | None:
-        """The answer of Kennel to a call, counted by its status; None where there is none, counted as 0."""
-        answer = None
-        with suppress(requests.RequestException, AssertionError):  # what nginx answers itself is not in the document
-            answer = self.nginx.call(method, path, **content)
-        with self.news:
-            self.answers[method, answer.status_code if answer is not None else 0] += 1
-            self.news.notify_all()
-        return answer
+        """Send a request, count its status and return Kennel's response, or count 0 and return None without one."""
+        response = None
+        with suppress(requests.RequestException, AssertionError):  # nginx' own errors are not documented
+            response = self.nginx.call(method, path, **content)
+        with self.changed:
+            self.statuses[method, response.status_code if response is not None else 0] += 1
+            self.changed.notify_all()
+        return response
 
-    def go_on(self, calls: int = 40) -> None:
-        """Wait until so many more calls are over."""
-        with self.news:
-            enough = self.answers.total() + calls
-            assert self.news.wait_for(lambda: self.answers.total() >= enough, timeout=120)
+    def wait_for_requests(self, request_count: int = 40) -> None:
+        """Wait until this many more requests have finished."""
+        with self.changed:
+            target = self.statuses.total() + request_count
+            assert self.changed.wait_for(lambda: self.statuses.total() >= target, timeout=120)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Have it run for the block, and for some calls before and after."""
+    def running_load(self) -> Iterator[None]:
+        """Run during the block, and for some requests before and after it."""
         with ThreadPoolExecutor(self.THREADS) as threads:
-            ran = [threads.submit(self.run, thread) for thread in range(self.THREADS)]
+            workers = [threads.submit(self.run, thread) for thread in range(self.THREADS)]
             try:
-                self.go_on()
+                self.wait_for_requests()
                 yield
-                self.go_on()
+                self.wait_for_requests()
             finally:
-                self.ended.set()
-        for each in ran:
-            each.result()
+                self.done.set()
+        for worker in workers:
+            worker.result()
 
 
-def kept(url: str) -> Counter[str]:
-    """How often each dog is in the database."""
+def count_dogs(url: str) -> Counter[str]:
+    """Count the dogs in the database by name."""
     with psycopg.connect(url) as connection:
         return Counter(name for (name,) in connection.execute("SELECT name FROM dogs"))
 
 
-def steps() -> tuple[str, str]:
-    """What the page on many machines says to do before and after the restart of a server."""
+def documented_steps() -> tuple[str, str]:
+    """Return the commands of docs/high-availability.md for before and after the restart of a server."""
     before, after = (
         block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if "10.0.0.11:8000" in block.text
     )
     return before, after
 
 
-def test_a_rolling_restart_under_load_loses_no_request(machines: TwoNodeCluster, nginx: Nginx, url: str) -> None:
+def test_rolling_restart_under_load_loses_no_request(servers: TwoNodeCluster, nginx: Nginx, url: str) -> None:
     load = Load(nginx)
-    with load.running():
-        for server, address in zip(machines.both, ("10.0.0.11", "10.0.0.12"), strict=True):
-            before, after = (text.replace("10.0.0.11", address) for text in steps())
+    with load.running_load():
+        for server, address in zip(servers.both, ("10.0.0.11", "10.0.0.12"), strict=True):
+            before, after = (text.replace("10.0.0.11", address) for text in documented_steps())
             nginx.run(before)
-            load.go_on()
-            calls = calls_of(server)
-            load.go_on()
-            assert calls_of(server) == calls  # nobody is sent to it any more
+            load.wait_for_requests()
+            request_count = count_requests(server)
+            load.wait_for_requests()
+            assert count_requests(server) == request_count  # the drained server gets no requests
             assert server.stop() == 0
             server.start()
             nginx.run(after)
-            load.go_on()
-            assert calls_of(server) > calls
+            load.wait_for_requests()
+            assert count_requests(server) > request_count
 
-    assert set(load.answers) == {("POST", 201), ("GET", 200)}
-    assert kept(url) == Counter(load.added)
-    assert all(count == 1 for count in kept(url).values())
+    assert set(load.statuses) == {("POST", 201), ("GET", 200)}
+    assert count_dogs(url) == Counter(load.created)
+    assert all(count == 1 for count in count_dogs(url).values())
 
 
-def calls_of(server: Server) -> int:
-    """How many calls of the load this server has answered."""
+def count_requests(server: Server) -> int:
+    """Count the requests for dogs that this server has logged."""
     return server.output().count("route=/api/v1/dogs")
 
 
-# --- A server that is not there ---
+# --- Unavailable servers ---
 
 
-def test_what_a_stopped_server_can_not_take_goes_to_the_other(machines: TwoNodeCluster, nginx: Nginx, url: str) -> None:
+def test_requests_for_stopped_server_go_to_the_other(servers: TwoNodeCluster, nginx: Nginx, url: str) -> None:
     load = Load(nginx)
-    assert machines.one.stop() == 0
+    assert servers.one.stop() == 0
 
     names = [f"Dog {number}" for number in range(20)]
-    added = [
+    responses = [
         nginx.call("POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"}, cookies=load.cookies)
         for name in names
     ]
 
-    assert {answer.status_code for answer in added} == {201}
-    assert kept(url) == Counter(names)
+    assert {response.status_code for response in responses} == {201}
+    assert count_dogs(url) == Counter(names)
     assert "Connection refused" in nginx.read_log()
 
 
-class Broken:
-    """A server that takes calls and loses them: it reads each and closes the connection without an answer."""
+class FaultyServer:
+    """A server that reads a request and closes the connection without a response."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
 
-    def lose(self) -> str:
-        """Take one call, lose it, and return its method."""
+    def drop_request(self) -> str:
+        """Accept a connection, read a request, close the connection and return the request's method."""
         connection, _ = self.socket.accept()
         with connection:
             return connection.recv(65536).decode().split()[0]
 
 
 @pytest.fixture
-def broken() -> Iterator[Broken]:
-    made = Broken()
-    yield made
-    made.socket.close()
+def faulty_server() -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    yield server
+    server.socket.close()
 
 
-@pytest.mark.parametrize(("method", "calls"), [("POST", 1), ("PATCH", 1), ("GET", 2), ("PUT", 2), ("DELETE", 2)])
-def test_a_call_that_was_sent_is_sent_again_only_where_http_says_that_twice_is_as_once(
-    broken: Broken, method: str, calls: int
-) -> None:
-    with Nginx(broken, broken) as nginx, ThreadPoolExecutor(1) as threads:
-        # By hand: what nginx answers itself is not in the document that answers are checked against.
-        ended = threads.submit(status_of, nginx, f"{method} /api/v1/dogs HTTP/1.1\r\nContent-Length: 0\r\n")
-        lost = [broken.lose() for _ in range(calls)]
+@pytest.mark.parametrize(
+    ("method", "request_count"), [("POST", 1), ("PATCH", 1), ("GET", 2), ("PUT", 2), ("DELETE", 2)]
+)
+def test_only_idempotent_requests_are_retried(faulty_server: FaultyServer, method: str, request_count: int) -> None:
+    with Nginx(faulty_server, faulty_server) as nginx, ThreadPoolExecutor(1) as threads:
+        # A raw socket, because `requests` checks responses against the OpenAPI document, which omits nginx' errors.
+        status = threads.submit(get_status, nginx, f"{method} /api/v1/dogs HTTP/1.1\r\nContent-Length: 0\r\n")
+        methods = [faulty_server.drop_request() for _ in range(request_count)]
 
-        assert ended.result() == 502
-        assert lost == [method] * calls
-        broken.socket.settimeout(0)
+        assert status.result() == 502
+        assert methods == [method] * request_count
+        faulty_server.socket.settimeout(0)
         with pytest.raises(BlockingIOError):
-            broken.socket.accept()
+            faulty_server.socket.accept()
 
 
-def test_a_slow_client_holds_no_server(broken: Broken) -> None:
+def test_nginx_buffers_slow_request_bodies(faulty_server: FaultyServer) -> None:
     body = b'{"username": "Anna", "password": "correct horse"}'
-    with Nginx(broken, broken) as nginx, ThreadPoolExecutor(1) as threads, connected(nginx) as slow:
+    with (
+        Nginx(faulty_server, faulty_server) as nginx,
+        ThreadPoolExecutor(1) as threads,
+        tls_connection(nginx) as slow_client,
+    ):
         head = f"POST /user/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-        slow.sendall(head.encode() + body[:10])
-        # The first call that comes is a later one, which was sent whole.
-        ended = threads.submit(status_of, nginx, "PATCH /api/v1/dogs/1 HTTP/1.1\r\nContent-Length: 0\r\n")
-        assert broken.lose() == "PATCH"
-        assert ended.result() == 502
+        slow_client.sendall(head.encode() + body[:10])
+        # The first request to arrive is the later one, which is complete.
+        status = threads.submit(get_status, nginx, "PATCH /api/v1/dogs/1 HTTP/1.1\r\nContent-Length: 0\r\n")
+        assert faulty_server.drop_request() == "PATCH"
+        assert status.result() == 502
 
-        slow.sendall(body[10:])
-        assert broken.lose() == "POST"
+        slow_client.sendall(body[10:])
+        assert faulty_server.drop_request() == "POST"
 
 
 @contextmanager
-def connected(nginx: Nginx) -> Iterator[ssl.SSLSocket]:
-    """A connection to nginx."""
+def tls_connection(nginx: Nginx) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to nginx."""
     context = ssl.create_default_context(cafile=nginx.certificate)
     with (
-        socket.create_connection(("127.0.0.1", nginx.port), timeout=60) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as connection,
+        socket.create_connection(("127.0.0.1", nginx.port), timeout=60) as tcp_connection,
+        context.wrap_socket(tcp_connection, server_hostname="localhost") as connection,
     ):
         yield connection
 
 
-def status_of(nginx: Nginx, head: str) -> int:
-    """The status that a call by hand is answered with."""
-    with connected(nginx) as connection:
+def get_status(nginx: Nginx, head: str) -> int:
+    """Send a request over a raw TLS connection and return the response status."""
+    with tls_connection(nginx) as connection:
         connection.sendall(f"{head}Host: localhost\r\nConnection: close\r\n\r\n".encode())
         return int(connection.recv(65536).split()[1])
 
 
-# --- What nginx tells and what it lets through ---
+# --- Proxy headers, limits and redirects ---
 
 
-def test_users_are_told_apart_behind_nginx_and_none_can_claim_to_be_another(nginx: Nginx) -> None:
+def test_forged_x_forwarded_for_does_not_evade_rate_limit(nginx: Nginx) -> None:
     statuses = [
         nginx.call("POST", "/user/register", json={}, headers={"X-Forwarded-For": f"203.0.113.{number}"}).status_code
         for number in range(31)
@@ -245,19 +249,19 @@ def test_users_are_told_apart_behind_nginx_and_none_can_claim_to_be_another(ngin
     assert statuses == [422] * 30 + [429]
 
 
-def test_a_file_that_is_too_large_is_refused_by_the_api_and_not_by_nginx(nginx: Nginx) -> None:
+def test_oversized_file_is_rejected_by_api_not_nginx(nginx: Nginx) -> None:
     file = {"file": ("me.jpg", b"x" * (MAX_UPLOAD_BYTES + MAX_BODY_BYTES + 1))}
 
-    refused = nginx.call("POST", "/user/register", data=registration_fields("Anna"), files=file)
+    response = nginx.call("POST", "/user/register", data=registration_fields("Anna"), files=file)
 
-    assert api_error(refused) == (413, "too-large")
+    assert api_error(response) == (413, "too-large")
 
 
-def test_plain_http_is_sent_to_https_with_its_method(nginx: Nginx) -> None:
+def test_http_redirects_to_https_with_308(nginx: Nginx) -> None:
     with requests.Session() as session:
-        answer = session.get_adapter("http://").send(
+        response = session.get_adapter("http://").send(
             requests.Request("POST", f"{nginx.http_url}/user/login").prepare(), timeout=60
         )
 
-    assert answer.status_code == 308
-    assert answer.headers["Location"] == "https://localhost/user/login"
+    assert response.status_code == 308
+    assert response.headers["Location"] == "https://localhost/user/login"
