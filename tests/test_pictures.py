@@ -1,3 +1,5 @@
+"""Pictures: decoding, orientation, colours, rejection of hostile files, memory limits, and default pictures."""
+
 import hashlib
 import os
 import random
@@ -20,8 +22,8 @@ from api.pictures.render import InvalidImage, render
 
 
 @pytest.fixture(autouse=True)
-def no_check_by_pillow(monkeypatch):
-    """As the application has it."""
+def disable_pillow_pixel_limit(monkeypatch):
+    """Remove Pillow's own limit, as the application does."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
 
 
@@ -31,34 +33,34 @@ ORIENTATION, GPS = 0x0112, 0x8825
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
 
-def encoded(image, kind, **options):
+def encode(image, kind, **options):
     stream = BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
-def rendered(data):
+def render_bytes(data):
     return render(BytesIO(data))
 
 
-def largest(rendering):
+def open_largest(rendering):
     return Image.open(BytesIO(rendering.double or rendering.normal))
 
 
-def corners(image):
-    """The colours a little inside of the four corners, row by row."""
+def corner_colours(image):
+    """Return the colours near the four corners, row by row."""
     image = image.convert("RGB")
     x, y = image.width // 8, image.height // 8
     right, bottom = image.width - 1 - x, image.height - 1 - y
     return [image.getpixel(point) for point in ((x, y), (right, y), (x, bottom), (right, bottom))]
 
 
-def is_like(colours, expected, tolerance=24):
+def is_close(colours, expected, tolerance=24):
     pairs = zip(colours, expected, strict=True)
     return all(abs(a - b) <= tolerance for one, other in pairs for a, b in zip(one, other, strict=True))
 
 
-def four_colours(size=(400, 300)):
+def make_quadrants(size=(400, 300)):
     image = Image.new("RGB", size, RED)
     half = size[0] // 2, size[1] // 2
     image.paste(GREEN, (half[0], 0, size[0], half[1]))
@@ -67,47 +69,47 @@ def four_colours(size=(400, 300)):
     return image
 
 
-def chunk(kind, content):
+def png_chunk(kind, content):
     return struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width, height, depth, colour_type, rows, *extra):
+def make_png(width, height, depth, colour_type, rows, *extra):
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(rows, 1))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(extra) + pixels + chunk(b"IEND", b"")
+    pixels = png_chunk(b"IDAT", zlib.compress(rows, 1))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + b"".join(extra) + pixels + png_chunk(b"IEND", b"")
 
 
-def after_header(png_file, *chunks):
+def insert_png_chunks(png_file, *chunks):
     return png_file[:33] + b"".join(chunks) + png_file[33:]
 
 
-def segment(kind, content):
+def jpeg_segment(kind, content):
     return bytes((0xFF, kind)) + struct.pack(">H", len(content) + 2) + content
 
 
-def after_start(jpeg_file, *segments):
+def insert_jpeg_segments(jpeg_file, *segments):
     return jpeg_file[:2] + b"".join(segments) + jpeg_file[2:]
 
 
-def with_jpeg_size(jpeg_file, width, height):
+def set_jpeg_size(jpeg_file, width, height):
     at = max(jpeg_file.find(b"\xff\xc0"), jpeg_file.find(b"\xff\xc2")) + 5
     return jpeg_file[:at] + struct.pack(">HH", height, width) + jpeg_file[at + 4 :]
 
 
-def with_avif_size(avif_file, old, new):
+def set_avif_size(avif_file, old, new):
     ispe = b"ispe\0\0\0\0"
     assert ispe + struct.pack(">II", *old) in avif_file
     return avif_file.replace(ispe + struct.pack(">II", *old), ispe + struct.pack(">II", *new))
 
 
-def exif_of(orientation):
+def make_exif(orientation):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     return exif.tobytes()
 
 
-def swapped_profile():
-    """A profile in which red and green have changed places."""
+def make_swapped_profile():
+    """Return a colour profile with red and green swapped."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"####").replace(b"gXYZ", b"rXYZ").replace(b"####", b"gXYZ")
 
@@ -118,15 +120,15 @@ def photo():
         return image.convert("RGB")
 
 
-# What is taken, and its size
+# Formats and sizes
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_takes_each_format(photo, kind):
-    rendering = rendered(encoded(photo, kind))
+def test_renders_every_format(photo, kind):
+    rendering = render_bytes(encode(photo, kind))
     assert (rendering.width, rendering.height) == (125, 125)
     small = photo.resize((250, 250))
-    difference = ImageChops.difference(largest(rendering).convert("RGB"), small)
+    difference = ImageChops.difference(open_largest(rendering).convert("RGB"), small)
     assert max(ImageStat.Stat(difference).mean) < 8
 
 
@@ -138,7 +140,7 @@ def test_takes_each_format(photo, kind):
         ("chelsea.png", (125, 83), (250, 166)),
     ],
 )
-def test_fits_photos_into_both_sizes(name, normal, double):
+def test_photo_is_scaled_to_both_sizes(name, normal, double):
     with (PHOTOS / name).open("rb") as file:
         rendering = render(file)
     assert (rendering.width, rendering.height) == normal
@@ -147,88 +149,88 @@ def test_fits_photos_into_both_sizes(name, normal, double):
         assert (image.format, image.size) == ("WEBP", size)
 
 
-def test_reads_a_stream_from_its_start(photo):
-    stream = BytesIO(encoded(photo, "PNG"))
+def test_stream_is_read_from_start(photo):
+    stream = BytesIO(encode(photo, "PNG"))
     stream.read(100)
     assert render(stream).width == 125
 
 
-def test_never_enlarges_and_leaves_out_a_double_that_shows_no_more():
-    rendering = rendered(encoded(four_colours((100, 60)), "PNG"))
+def test_small_picture_is_not_enlarged_and_has_no_double():
+    rendering = render_bytes(encode(make_quadrants((100, 60)), "PNG"))
     assert (rendering.width, rendering.height, rendering.double) == (100, 60, None)
     assert Image.open(BytesIO(rendering.normal)).size == (100, 60)
-    assert rendered(encoded(four_colours((125, 175)), "PNG")).double is None
+    assert render_bytes(encode(make_quadrants((125, 175)), "PNG")).double is None
 
 
-def test_keeps_the_pixels_that_a_source_between_the_sizes_has():
-    rendering = rendered(encoded(four_colours((200, 100)), "PNG"))
+def test_medium_picture_keeps_its_pixels_in_double():
+    rendering = render_bytes(encode(make_quadrants((200, 100)), "PNG"))
     assert (rendering.width, rendering.height) == (125, 62)
-    assert largest(rendering).size == (200, 100)
+    assert open_largest(rendering).size == (200, 100)
 
 
 @pytest.mark.parametrize(("size", "normal"), [((60_000, 1), (125, 1)), ((1, 60_000), (1, 175)), ((1, 1), (1, 1))])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
-def test_leaves_at_least_a_pixel_of_the_thinnest_picture(size, normal, kind):
-    rendering = rendered(encoded(Image.new("L", size, 200), kind))
+def test_thin_picture_keeps_at_least_one_pixel(size, normal, kind):
+    rendering = render_bytes(encode(Image.new("L", size, 200), kind))
     assert (rendering.width, rendering.height) == normal
-    assert is_like(corners(largest(rendering)), [(200, 200, 200)] * 4)
+    assert is_close(corner_colours(open_largest(rendering)), [(200, 200, 200)] * 4)
 
 
 @pytest.mark.parametrize(
     ("size", "orientation"), [((801, 531), 1), ((1601, 1203), 3), ((3201, 2403), 1), ((3000, 2000), 6)]
 )
-def test_shrinks_a_jpeg_while_it_is_read_as_if_it_was_read_whole(photo, size, orientation, monkeypatch):
+def test_jpeg_draft_mode_equals_full_decode(photo, size, orientation, monkeypatch):
     encode_webp = rendering.encode_webp
     monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
     picture = photo.resize(size, Image.Resampling.NEAREST)
-    data = encoded(picture, "JPEG", quality=90, exif=exif_of(orientation))
-    double = largest(rendered(data))
-    whole = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
-    assert max(ImageStat.Stat(ImageChops.difference(double, whole)).mean) < 1.2
+    data = encode(picture, "JPEG", quality=90, exif=make_exif(orientation))
+    double = open_largest(render_bytes(data))
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
+    assert max(ImageStat.Stat(ImageChops.difference(double, expected)).mean) < 1.2
 
 
-def test_keeps_the_sharpness_of_a_jpeg_that_lies_on_its_side(monkeypatch):
+def test_rotated_jpeg_keeps_sharpness(monkeypatch):
     encode_webp = rendering.encode_webp
     monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
-    grain = Image.effect_noise((750, 500), 60).resize((3000, 2000), Image.Resampling.NEAREST)
-    data = encoded(grain, "JPEG", exif=exif_of(6))
-    double = largest(rendered(data))
-    whole = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
-    assert max(ImageStat.Stat(ImageChops.difference(double.convert("L"), whole)).mean) < 4
+    noise = Image.effect_noise((750, 500), 60).resize((3000, 2000), Image.Resampling.NEAREST)
+    data = encode(noise, "JPEG", exif=make_exif(6))
+    double = open_largest(render_bytes(data))
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
+    assert max(ImageStat.Stat(ImageChops.difference(double.convert("L"), expected)).mean) < 4
 
 
-def test_shrinks_in_bands_as_if_at_once(photo, monkeypatch):
-    data = encoded(photo.resize((1500, 1300)), "PNG", compress_level=1)
-    at_once = rendered(data)
+def test_downscaling_in_bands_equals_single_pass(photo, monkeypatch):
+    data = encode(photo.resize((1500, 1300)), "PNG", compress_level=1)
+    single_pass = render_bytes(data)
     monkeypatch.setattr(rendering, "BAND_PIXELS", 1500 * 17)
-    assert rendered(data) == at_once
+    assert render_bytes(data) == single_pass
 
 
 @pytest.fixture(scope="module")
-def progressive(photo):
-    return encoded(photo.resize((3200, 3200)), "JPEG", progressive=True, subsampling=0)
+def progressive_jpeg(photo):
+    return encode(photo.resize((3200, 3200)), "JPEG", progressive=True, subsampling=0)
 
 
-def test_shows_a_large_progressive_jpeg_as_it_is(photo, progressive):
-    difference = ImageChops.difference(largest(rendered(progressive)), photo.resize((250, 250)))
+def test_large_progressive_jpeg_is_rendered_faithfully(photo, progressive_jpeg):
+    difference = ImageChops.difference(open_largest(render_bytes(progressive_jpeg)), photo.resize((250, 250)))
     assert max(ImageStat.Stat(difference).mean) < 4
 
 
-def test_decodes_no_more_of_a_large_progressive_jpeg_than_it_shows(progressive, monkeypatch):
-    decoded, opened = [], decode.open_image
+def test_progressive_jpeg_is_decoded_only_as_far_as_needed(progressive_jpeg, monkeypatch):
+    decoded, open_image = [], decode.open_image
     monkeypatch.setattr(
-        decode, "open_image", lambda kind, file: decoded.append(len(file.getvalue())) or opened(kind, file)
+        decode, "open_image", lambda kind, file: decoded.append(len(file.getvalue())) or open_image(kind, file)
     )
-    rendered(progressive)
-    assert decoded[0] < len(progressive) / 2
+    render_bytes(progressive_jpeg)
+    assert decoded[0] < len(progressive_jpeg) / 2
 
 
-# Upright
+# Orientation
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize(
-    ("orientation", "upright"),
+    ("orientation", "expected"),
     [
         (1, [RED, GREEN, BLUE, WHITE]),
         (2, [GREEN, RED, WHITE, BLUE]),
@@ -240,17 +242,17 @@ def test_decodes_no_more_of_a_large_progressive_jpeg_than_it_shows(progressive, 
         (8, [GREEN, WHITE, RED, BLUE]),
     ],
 )
-def test_turns_a_picture_upright(kind, orientation, upright):
-    data = encoded(four_colours(), kind, exif=exif_of(orientation))
-    rendering = rendered(data)
-    assert is_like(corners(largest(rendering)), upright)
+def test_applies_exif_orientation(kind, orientation, expected):
+    data = encode(make_quadrants(), kind, exif=make_exif(orientation))
+    rendering = render_bytes(data)
+    assert is_close(corner_colours(open_largest(rendering)), expected)
     assert (rendering.width, rendering.height) == ((125, 94) if orientation < 5 else (125, 167))
 
 
-def test_turns_a_phone_photo_upright():
-    rendering = rendered(encoded(four_colours((4000, 3000)), "JPEG", exif=exif_of(6)))
-    assert largest(rendering).size == (250, 333)
-    assert is_like(corners(largest(rendering)), [BLUE, RED, WHITE, GREEN])
+def test_applies_exif_orientation_to_large_photo():
+    rendering = render_bytes(encode(make_quadrants((4000, 3000)), "JPEG", exif=make_exif(6)))
+    assert open_largest(rendering).size == (250, 333)
+    assert is_close(corner_colours(open_largest(rendering)), [BLUE, RED, WHITE, GREEN])
 
 
 @pytest.mark.parametrize(
@@ -267,83 +269,87 @@ def test_turns_a_phone_photo_upright():
         b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03",
     ],
 )
-def test_shows_a_picture_with_broken_exif_as_it_is(exif):
-    plain = encoded(four_colours(), "JPEG")
-    data = after_start(plain, segment(0xE1, b"Exif\0\0" + exif))
-    assert rendered(data) == rendered(plain)
+def test_invalid_exif_is_ignored(exif):
+    plain = encode(make_quadrants(), "JPEG")
+    data = insert_jpeg_segments(plain, jpeg_segment(0xE1, b"Exif\0\0" + exif))
+    assert render_bytes(data) == render_bytes(plain)
 
 
-def test_finds_exif_behind_other_segments_of_its_kind():
-    data = encoded(four_colours(), "JPEG", exif=exif_of(6))
-    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
-    assert rendered(after_start(data, xmp)) == rendered(data)
+def test_exif_after_xmp_segment_is_found():
+    data = encode(make_quadrants(), "JPEG", exif=make_exif(6))
+    xmp = jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
+    assert render_bytes(insert_jpeg_segments(data, xmp)) == render_bytes(data)
 
 
-def test_shows_an_avif_with_broken_exif_as_it_is():
+def test_invalid_avif_exif_is_ignored():
     exif = Image.Exif()
     exif[0x010E] = "description"
-    data = encoded(four_colours(), "AVIF", exif=exif.tobytes())
+    data = encode(make_quadrants(), "AVIF", exif=exif.tobytes())
     directory = exif.tobytes()[6:14]
     broken = data.replace(directory, directory[:4] + b"\x7f\x7f\x7f\x7f")
     assert broken != data
-    assert rendered(broken) == rendered(data)
+    assert render_bytes(broken) == render_bytes(data)
 
 
-# First of several
+# Animations and multi-picture files
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
-def test_shows_the_first_frame_of_an_animation(kind):
-    data = encoded(
+def test_animation_shows_first_frame(kind):
+    data = encode(
         Image.new("RGB", (300, 300), RED), kind, save_all=True, append_images=[Image.new("RGB", (300, 300), BLUE)]
     )
-    assert is_like(corners(largest(rendered(data))), [RED] * 4)
+    assert is_close(corner_colours(open_largest(render_bytes(data))), [RED] * 4)
 
 
-def test_shows_the_picture_that_stands_for_an_avif_animation():
+def test_avif_animation_shows_primary_item():
     red, blue = (Image.new("RGB", (300, 300), colour) for colour in (RED, BLUE))
-    film, still = encoded(red, "AVIF", save_all=True, append_images=[red]), encoded(blue, "AVIF")
+    animation, still = encode(red, "AVIF", save_all=True, append_images=[red]), encode(blue, "AVIF")
     coded = still[still.index(b"mdat") + 4 :]
-    place = film.index(b"iloc") + 18
-    film = film[:place] + struct.pack(">II", len(film) + 8, len(coded)) + film[place + 8 :]
-    film += struct.pack(">I4s", len(coded) + 8, b"mdat") + coded
-    assert is_like(corners(largest(rendered(film))), [BLUE] * 4)
+    offset = animation.index(b"iloc") + 18
+    animation = animation[:offset] + struct.pack(">II", len(animation) + 8, len(coded)) + animation[offset + 8 :]
+    animation += struct.pack(">I4s", len(coded) + 8, b"mdat") + coded
+    assert is_close(corner_colours(open_largest(render_bytes(animation))), [BLUE] * 4)
 
 
-def test_shows_the_first_of_the_two_pictures_of_a_phone():
-    data = encoded(four_colours(), "MPO", save_all=True, append_images=[Image.new("RGB", (400, 300), BLACK)])
-    assert rendered(data) == rendered(encoded(four_colours(), "JPEG"))
+def test_mpo_shows_first_picture():
+    data = encode(make_quadrants(), "MPO", save_all=True, append_images=[Image.new("RGB", (400, 300), BLACK)])
+    assert render_bytes(data) == render_bytes(encode(make_quadrants(), "JPEG"))
 
 
-def test_is_not_misled_by_a_broken_list_of_pictures():
+def test_invalid_mpf_index_is_ignored():
     mpf = b"MPF\0MM\0*\0\0\0\x08\0\x02" + struct.pack(">HHIIHHII", 0xB001, 4, 1, 9, 0xB002, 7, 99, 0xFFFFFF) + bytes(4)
-    data = encoded(four_colours(), "JPEG")
-    assert rendered(after_start(data, segment(0xE2, mpf))) == rendered(data)
+    data = encode(make_quadrants(), "JPEG")
+    assert render_bytes(insert_jpeg_segments(data, jpeg_segment(0xE2, mpf))) == render_bytes(data)
 
 
-def test_is_not_misled_by_broken_animation_chunks():
-    data = encoded(four_colours(), "PNG")
-    frames = chunk(b"acTL", struct.pack(">II", 0, 0))
-    assert rendered(after_header(data, frames, frames)) == rendered(data)
+def test_invalid_apng_chunks_are_ignored():
+    data = encode(make_quadrants(), "PNG")
+    frames = png_chunk(b"acTL", struct.pack(">II", 0, 0))
+    assert render_bytes(insert_png_chunks(data, frames, frames)) == render_bytes(data)
 
 
-# Nothing but the picture
+# Metadata
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_leaves_out_every_block_of_metadata(photo, kind):
+def test_metadata_is_stripped(photo, kind):
     exif = Image.Exif()
     exif[ORIENTATION] = 1
     exif[0x010E] = "SECRET description"
     exif.get_ifd(GPS)[1] = "SECRET place"
     options = {"JPEG": {"comment": b"SECRET"}, "GIF": {"comment": b"SECRET"}}.get(kind, {})
     if kind != "GIF":
-        options |= {"exif": exif.tobytes(), "icc_profile": swapped_profile(), "xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>"}
-    data = encoded(photo, kind, **options)
+        options |= {
+            "exif": exif.tobytes(),
+            "icc_profile": make_swapped_profile(),
+            "xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>",
+        }
+    data = encode(photo, kind, **options)
     if kind == "PNG":
-        data = after_header(data, chunk(b"tEXt", b"Comment\0SECRET"))
+        data = insert_png_chunks(data, png_chunk(b"tEXt", b"Comment\0SECRET"))
     assert b"SECRET" in data
-    rendering = rendered(data)
+    rendering = render_bytes(data)
     for file in (rendering.normal, rendering.double):
         assert b"SECRET" not in file
         assert file[12:16] in (b"VP8 ", b"VP8L")
@@ -354,32 +360,34 @@ def test_leaves_out_every_block_of_metadata(photo, kind):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_folds_a_colour_profile_into_srgb(kind):
-    data = encoded(Image.new("RGB", (300, 300), (220, 40, 40)), kind, icc_profile=swapped_profile())
-    assert is_like(corners(largest(rendered(data))), [(40, 220, 40)] * 4)
+def test_colour_profile_is_converted_to_srgb(kind):
+    data = encode(Image.new("RGB", (300, 300), (220, 40, 40)), kind, icc_profile=make_swapped_profile())
+    assert is_close(corner_colours(open_largest(render_bytes(data))), [(40, 220, 40)] * 4)
 
 
-def test_folds_a_colour_profile_into_srgb_under_transparency():
-    data = encoded(Image.new("RGBA", (300, 300), (220, 40, 40, 128)), "PNG", icc_profile=swapped_profile())
-    image = largest(rendered(data))
-    assert is_like([image.getpixel((50, 50))], [(40, 220, 40, 128)])
+def test_colour_profile_is_converted_with_transparency():
+    data = encode(Image.new("RGBA", (300, 300), (220, 40, 40, 128)), "PNG", icc_profile=make_swapped_profile())
+    image = open_largest(render_bytes(data))
+    assert is_close([image.getpixel((50, 50))], [(40, 220, 40, 128)])
 
 
-@pytest.mark.parametrize("profile", [b"nonsense", swapped_profile()[:200], swapped_profile()[:128] + bytes(400)])
+@pytest.mark.parametrize(
+    "profile", [b"nonsense", make_swapped_profile()[:200], make_swapped_profile()[:128] + bytes(400)]
+)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_ignores_a_broken_colour_profile(kind, profile):
-    data = encoded(four_colours(), kind, icc_profile=profile)
-    assert is_like(corners(largest(rendered(data))), corners(four_colours()))
+def test_invalid_colour_profile_is_ignored(kind, profile):
+    data = encode(make_quadrants(), kind, icc_profile=profile)
+    assert is_close(corner_colours(open_largest(render_bytes(data))), corner_colours(make_quadrants()))
 
 
-def test_ignores_a_colour_profile_of_many_megabytes():
-    profile = swapped_profile().ljust(decode.MAX_PROFILE + 1, b"\0")
-    data = encoded(four_colours(), "WEBP", icc_profile=profile)
-    assert rendered(data) == rendered(encoded(four_colours(), "WEBP"))
+def test_oversized_colour_profile_is_ignored():
+    profile = make_swapped_profile().ljust(decode.MAX_PROFILE + 1, b"\0")
+    data = encode(make_quadrants(), "WEBP", icc_profile=profile)
+    assert render_bytes(data) == render_bytes(encode(make_quadrants(), "WEBP"))
 
 
-def test_folds_a_cmyk_profile_into_srgb():
-    # The least that is a profile: a table by which cyan alone is pink (ICC.1:2022, 10.11).
+def test_cmyk_profile_is_converted_to_srgb():
+    # A minimal profile: a lookup table that maps pure cyan to pink (ICC.1:2022, 10.11).
     steps = bytes(range(256))
     matrix = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
     white, black, pink = b"\xff\x80\x80", b"\0\x80\x80", b"\x99\xc8\x80"
@@ -389,53 +397,55 @@ def test_folds_a_cmyk_profile_into_srgb():
     header += struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D) + bytes(48)
     profile = header + struct.pack(">I4sII", 1, b"A2B0", 144, len(table)) + table
     profile = struct.pack(">I", len(profile)) + profile[4:]
-    data = encoded(Image.new("CMYK", (300, 300), (255, 0, 0, 0)), "JPEG", icc_profile=profile)
-    assert is_like(corners(largest(rendered(data))), [(242, 68, 146)] * 4)
+    data = encode(Image.new("CMYK", (300, 300), (255, 0, 0, 0)), "JPEG", icc_profile=profile)
+    assert is_close(corner_colours(open_largest(render_bytes(data))), [(242, 68, 146)] * 4)
 
 
-def test_ignores_a_colour_profile_of_another_kind_of_picture():
-    data = encoded(Image.new("L", (300, 300), 90), "JPEG", icc_profile=swapped_profile())
-    assert is_like(corners(largest(rendered(data))), [(90, 90, 90)] * 4)
+def test_colour_profile_of_other_mode_is_ignored():
+    data = encode(Image.new("L", (300, 300), 90), "JPEG", icc_profile=make_swapped_profile())
+    assert is_close(corner_colours(open_largest(render_bytes(data))), [(90, 90, 90)] * 4)
 
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("RGBA", "WEBP"), ("RGBA", "AVIF")],
 )
-def test_keeps_colours_of_any_mode(mode, kind):
-    data = encoded(four_colours().convert(mode), kind)
-    assert is_like(corners(largest(rendered(data))), corners(four_colours()))
+def test_colours_survive_every_mode(mode, kind):
+    data = encode(make_quadrants().convert(mode), kind)
+    assert is_close(corner_colours(open_largest(render_bytes(data))), corner_colours(make_quadrants()))
 
 
 @pytest.mark.parametrize(
     ("mode", "kind"), [("L", "JPEG"), ("L", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "GIF"), ("L", "AVIF")]
 )
-def test_keeps_greys_of_any_mode(mode, kind):
+def test_greys_survive_every_mode(mode, kind):
     image = Image.new("L", (400, 300), 0)
     image.paste(255, (200, 0, 400, 300))
-    assert is_like(corners(largest(rendered(encoded(image.convert(mode), kind)))), [BLACK, WHITE, BLACK, WHITE])
+    assert is_close(
+        corner_colours(open_largest(render_bytes(encode(image.convert(mode), kind)))), [BLACK, WHITE, BLACK, WHITE]
+    )
 
 
-def test_keeps_colours_of_a_ycck_jpeg():
-    # A CMYK file that is declared as YCCK, with the values that mean red there, inverted as Adobe does.
+def test_ycck_jpeg_keeps_colours():
+    # A CMYK file declared as YCCK, with the YCCK values of red, inverted as Adobe does.
     stored = Image.new("RGB", (1, 1), (0, 255, 255)).convert("YCbCr").getpixel((0, 0))
     image = Image.new("CMYK", (300, 300), (*(255 - value for value in stored), 0))
-    data = encoded(image, "JPEG", quality=95)
+    data = encode(image, "JPEG", quality=95)
     adobe = data.index(b"Adobe") + 11
     assert data[adobe] == 0
-    assert is_like(corners(largest(rendered(data[:adobe] + b"\x02" + data[adobe + 1 :]))), [RED] * 4)
+    assert is_close(corner_colours(open_largest(render_bytes(data[:adobe] + b"\x02" + data[adobe + 1 :]))), [RED] * 4)
 
 
-def test_does_not_clip_sixteen_bit_greys():
+def test_16_bit_greys_are_not_clipped():
     row = b"\0" + b"".join(struct.pack(">H", x * 65535 // 299) for x in range(300))
-    image = largest(rendered(png(300, 200, 16, 0, row * 200))).convert("L")
+    image = open_largest(render_bytes(make_png(300, 200, 16, 0, row * 200))).convert("L")
     assert all(abs(image.getpixel((x, 50)) - x * 255 / 249) < 12 for x in range(0, 250, 10))
 
 
-def test_keeps_colours_of_sixteen_bits():
+def test_16_bit_colours_are_kept():
     row = b"\0" + struct.pack(">HHHH", 0xC000, 0x4000, 0x8000, 0xFFFF) * 300
-    image = largest(rendered(png(300, 300, 16, 6, row * 300))).convert("RGB")
-    assert is_like(corners(image), [(0xC0, 0x40, 0x80)] * 4)
+    image = open_largest(render_bytes(make_png(300, 300, 16, 6, row * 300))).convert("RGB")
+    assert is_close(corner_colours(image), [(0xC0, 0x40, 0x80)] * 4)
 
 
 @pytest.mark.parametrize(
@@ -450,44 +460,46 @@ def test_keeps_colours_of_sixteen_bits():
         (16, 2, b"\x11\x22\x33\x44\x55\x66", b"\xff" * 6, b"\x11\x22\x33\x44\x55\x66"),
     ],
 )
-def test_keeps_the_one_transparent_colour_of_a_png(depth, colour_type, clear, solid, key):
+def test_png_transparent_colour_is_kept(depth, colour_type, clear, solid, key):
     bits = depth * (3 if colour_type else 1)
     half = 100 * bits // 8 // len(clear) if bits >= 8 else 100 * bits // 8
     row = b"\0" + (clear * half)[: 100 * bits // 8] + (solid * half)[: 100 * bits // 8]
     width = (len(row) - 1) * 8 // bits
-    alpha = largest(rendered(png(width, 100, depth, colour_type, row * 100, chunk(b"tRNS", key)))).getchannel("A")
+    alpha = open_largest(
+        render_bytes(make_png(width, 100, depth, colour_type, row * 100, png_chunk(b"tRNS", key)))
+    ).getchannel("A")
     assert alpha.getpixel((10, 10)) == 0
     assert alpha.getpixel((alpha.width - 10, 10)) == 255
 
 
-def test_keeps_the_transparency_of_a_palette():
+def test_palette_transparency_is_kept():
     image = Image.new("P", (300, 300))
     image.putpalette([*RED, *GREEN, *BLUE])
     image.paste(1, (150, 0, 300, 300))
-    some = largest(rendered(encoded(image, "PNG", transparency=b"\x80")))
-    assert is_like([some.getpixel((60, 60)), some.getpixel((240, 60))], [(*RED, 128), (*GREEN, 255)])
+    translucent = open_largest(render_bytes(encode(image, "PNG", transparency=b"\x80")))
+    assert is_close([translucent.getpixel((60, 60)), translucent.getpixel((240, 60))], [(*RED, 128), (*GREEN, 255)])
     for kind in ("PNG", "GIF"):
-        one = largest(rendered(encoded(image, kind, transparency=0)))
-        assert [one.getpixel((x, 60))[3] for x in (60, 240)] == [0, 255]
+        keyed = open_largest(render_bytes(encode(image, kind, transparency=0)))
+        assert [keyed.getpixel((x, 60))[3] for x in (60, 240)] == [0, 255]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
-def test_keeps_transparency(kind):
-    image = four_colours().convert("RGBA")
+def test_alpha_channel_is_kept(kind):
+    image = make_quadrants().convert("RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 200, 150))
-    result = largest(rendered(encoded(image, kind)))
+    result = open_largest(render_bytes(encode(image, kind)))
     assert [result.getpixel(point)[3] for point in ((30, 30), (220, 30), (30, 160))] == [0, 255, 255]
 
 
-def test_shows_no_fringe_of_what_is_transparent():
+def test_transparent_pixels_do_not_bleed_into_edges():
     image = Image.new("RGBA", (1000, 1000), (0, 255, 0, 0))
     image.paste((255, 0, 0, 255), (0, 0, 501, 1000))
     result = Image.new("RGBA", (250, 250), BLACK)
-    result.alpha_composite(largest(rendered(encoded(image, "PNG"))))
+    result.alpha_composite(open_largest(render_bytes(encode(image, "PNG"))))
     assert result.convert("RGB").getchannel("G").getextrema()[1] < 32
 
 
-# What is refused
+# Rejected files
 
 
 @pytest.mark.parametrize(
@@ -501,70 +513,70 @@ def test_shows_no_fringe_of_what_is_transparent():
         b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
         b"RIFF\x04\0\0\0WAVE",
-        encoded(Image.new("RGB", (9, 9)), "BMP"),
-        encoded(Image.new("RGB", (9, 9)), "TIFF"),
-        encoded(Image.new("RGB", (32, 32)), "ICO"),
-        encoded(Image.new("RGB", (9, 9)), "PPM"),
+        encode(Image.new("RGB", (9, 9)), "BMP"),
+        encode(Image.new("RGB", (9, 9)), "TIFF"),
+        encode(Image.new("RGB", (32, 32)), "ICO"),
+        encode(Image.new("RGB", (9, 9)), "PPM"),
     ],
 )
-def test_refuses_what_is_no_picture_of_ours_and_names_those_that_are(data):
+def test_unsupported_format_error_lists_supported_formats(data):
     with pytest.raises(InvalidImage, match=r"Unsupported image format.*JPEG, PNG, WebP, GIF or AVIF"):
-        rendered(data)
+        render_bytes(data)
 
 
-def test_refuses_an_empty_file():
+def test_empty_file_is_rejected():
     with pytest.raises(InvalidImage, match=r"^The file is empty"):
-        rendered(b"")
+        render_bytes(b"")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("left", [0.05, 0.5, 0.95])
-def test_refuses_a_truncated_picture(photo, kind, left):
-    data = encoded(photo, kind)
+@pytest.mark.parametrize("kept_fraction", [0.05, 0.5, 0.95])
+def test_truncated_picture_is_rejected(photo, kind, kept_fraction):
+    data = encode(photo, kind)
     with pytest.raises(InvalidImage, match="corrupt or incomplete"):
-        rendered(data[: int(len(data) * left)])
+        render_bytes(data[: int(len(data) * kept_fraction)])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_refuses_a_picture_without_its_last_byte(photo, kind):
+def test_picture_without_last_byte_is_rejected(photo, kind):
     with pytest.raises(InvalidImage, match="corrupt or incomplete"):
-        rendered(encoded(photo, kind)[:-1])
+        render_bytes(encode(photo, kind)[:-1])
 
 
-def test_refuses_a_progressive_jpeg_whose_last_scans_are_missing(progressive):
+def test_progressive_jpeg_without_last_scans_is_rejected(progressive_jpeg):
     with pytest.raises(InvalidImage, match="corrupt or incomplete"):
-        rendered(progressive[: progressive.rindex(b"\xff\xda") + 100])
+        render_bytes(progressive_jpeg[: progressive_jpeg.rindex(b"\xff\xda") + 100])
 
 
-SAMPLES = {
-    "JPEG": encoded(four_colours((120, 90)), "JPEG", exif=exif_of(6), icc_profile=swapped_profile()),
-    "progressive JPEG": encoded(four_colours((120, 90)), "JPEG", progressive=True),
-    "CMYK JPEG": encoded(four_colours((120, 90)).convert("CMYK"), "JPEG"),
-    "PNG": encoded(four_colours((120, 90)), "PNG", exif=exif_of(6), icc_profile=swapped_profile()),
-    "palette PNG": encoded(four_colours((120, 90)).quantize(8), "PNG", transparency=b"\x80\x40"),
-    "GIF": encoded(four_colours((120, 90)), "GIF", comment=b"hello"),
-    "WebP": encoded(four_colours((120, 90)), "WEBP", exif=exif_of(6), icc_profile=swapped_profile()),
-    "lossless WebP": encoded(four_colours((120, 90)).convert("RGBA"), "WEBP", lossless=True),
-    "AVIF": encoded(four_colours((120, 90)), "AVIF", exif=exif_of(6), icc_profile=swapped_profile()),
+SAMPLE_IMAGES = {
+    "JPEG": encode(make_quadrants((120, 90)), "JPEG", exif=make_exif(6), icc_profile=make_swapped_profile()),
+    "progressive JPEG": encode(make_quadrants((120, 90)), "JPEG", progressive=True),
+    "CMYK JPEG": encode(make_quadrants((120, 90)).convert("CMYK"), "JPEG"),
+    "PNG": encode(make_quadrants((120, 90)), "PNG", exif=make_exif(6), icc_profile=make_swapped_profile()),
+    "palette PNG": encode(make_quadrants((120, 90)).quantize(8), "PNG", transparency=b"\x80\x40"),
+    "GIF": encode(make_quadrants((120, 90)), "GIF", comment=b"hello"),
+    "WebP": encode(make_quadrants((120, 90)), "WEBP", exif=make_exif(6), icc_profile=make_swapped_profile()),
+    "lossless WebP": encode(make_quadrants((120, 90)).convert("RGBA"), "WEBP", lossless=True),
+    "AVIF": encode(make_quadrants((120, 90)), "AVIF", exif=make_exif(6), icc_profile=make_swapped_profile()),
 }
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_raises_nothing_but_bad_picture_for_broken_bytes(name):
-    sample, dice = SAMPLES[name], random.Random(name)
-    cut = [sample[: len(sample) * part // 50] for part in range(50)]
-    for data in cut + [sample] * 150:
+@pytest.mark.parametrize("name", SAMPLE_IMAGES)
+def test_corrupt_bytes_raise_only_invalid_image(name):
+    sample, rng = SAMPLE_IMAGES[name], random.Random(name)
+    truncated = [sample[: len(sample) * part // 50] for part in range(50)]
+    for data in truncated + [sample] * 150:
         data = bytearray(data)
-        for _ in range(dice.choice((1, 2, 8)) if data else 0):
-            at = dice.randrange(min(len(data), dice.choice((64, 1000, 1_000_000))))
-            data[at : at + 1] = dice.choice((bytes([dice.randrange(256)]), b"\xff\xff\xff\xff", b"\0\0", b""))
+        for _ in range(rng.choice((1, 2, 8)) if data else 0):
+            at = rng.randrange(min(len(data), rng.choice((64, 1000, 1_000_000))))
+            data[at : at + 1] = rng.choice((bytes([rng.randrange(256)]), b"\xff\xff\xff\xff", b"\0\0", b""))
             if not data:
                 break
         with suppress(InvalidImage):
-            rendered(bytes(data))
+            render_bytes(bytes(data))
 
 
-def test_tells_a_person_what_to_do_in_one_sentence():
+def test_error_messages_are_one_sentence_with_advice():
     texts = (
         decode.EMPTY,
         decode.UNKNOWN,
@@ -578,57 +590,57 @@ def test_tells_a_person_what_to_do_in_one_sentence():
         assert "; " in text
 
 
-# Bombs, refused before they go off
+# Decompression bombs, rejected before they are decoded
 
 
-def too_large():
+def make_oversized_images():
     small = Image.new("RGB", (16, 16))
-    gif = encoded(small, "GIF")
+    gif = encode(small, "GIF")
     image = gif.index(b"\x2c", 13 + (6 << (gif[10] & 7)))
-    animation = encoded(small, "WEBP", save_all=True, append_images=[Image.new("RGB", (16, 16), RED)])
+    animation = encode(small, "WEBP", save_all=True, append_images=[Image.new("RGB", (16, 16), RED)])
     return {
-        "JPEG": with_jpeg_size(encoded(small, "JPEG"), 10_000, 5001),
-        "PNG": png(10_000, 5001, 8, 6, b"\0"),
-        "PNG with a second header": after_header(
-            encoded(small, "PNG"), chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 5001, 8, 6, 0, 0, 0))
+        "JPEG": set_jpeg_size(encode(small, "JPEG"), 10_000, 5001),
+        "PNG": make_png(10_000, 5001, 8, 6, b"\0"),
+        "PNG with a second header": insert_png_chunks(
+            encode(small, "PNG"), png_chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 5001, 8, 6, 0, 0, 0))
         ),
         "GIF": gif[:6] + struct.pack("<HH", 10_000, 5001) + gif[10:],
         "GIF with a frame beyond its screen": gif[: image + 5] + struct.pack("<HH", 10_000, 5001) + gif[image + 9 :],
         "WebP": animation[:24] + b"\x0f\x27\0" + b"\x88\x13\0" + animation[30:],
-        "AVIF": with_avif_size(encoded(small, "AVIF"), (16, 16), (10_000, 5001)),
+        "AVIF": set_avif_size(encode(small, "AVIF"), (16, 16), (10_000, 5001)),
     }
 
 
-@pytest.mark.parametrize("name", too_large())
-def test_refuses_too_many_pixels_by_the_header(name):
+@pytest.mark.parametrize("name", make_oversized_images())
+def test_too_many_pixels_are_rejected_by_header(name):
     with pytest.raises(InvalidImage, match=r"at most \d\d megapixels"):
-        rendered(too_large()[name])
+        render_bytes(make_oversized_images()[name])
 
 
-def test_refuses_too_long_a_side():
+def test_too_long_side_is_rejected():
     with pytest.raises(InvalidImage, match="at most 65535 pixels wide or high"):
-        rendered(png(65_536, 1, 8, 0, bytes(65_537)))
+        render_bytes(make_png(65_536, 1, 8, 0, bytes(65_537)))
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("WEBP", "MAX_WEBP_PIXELS"), ("AVIF", "MAX_AVIF_PIXELS")])
-def test_takes_fewer_pixels_where_the_decoder_needs_more_memory(kind, limit, monkeypatch):
+def test_webp_and_avif_have_lower_pixel_limits(kind, limit, monkeypatch):
     assert getattr(decode, limit) < decode.MAX_PIXELS
     monkeypatch.setattr(decode, limit, 100 * 100)
-    assert rendered(encoded(Image.new("RGB", (100, 100)), kind)).width == 100
+    assert render_bytes(encode(Image.new("RGB", (100, 100)), kind)).width == 100
     with pytest.raises(InvalidImage, match=r"(WebP|AVIF) images may have at most .* or send it as a JPEG"):
-        rendered(encoded(Image.new("RGB", (101, 100)), kind))
+        render_bytes(encode(Image.new("RGB", (101, 100)), kind))
 
 
-def test_refuses_an_avif_frame_that_is_larger_than_it_is_declared():
-    data = with_avif_size(encoded(Image.new("RGB", (512, 512)), "AVIF"), (512, 512), (64, 64))
+def test_avif_frame_larger_than_declared_is_rejected():
+    data = set_avif_size(encode(Image.new("RGB", (512, 512)), "AVIF"), (512, 512), (64, 64))
     with Image.open(BytesIO(data)) as image:
-        image.load()  # The decoder sees nothing wrong.
+        image.load()  # the decoder accepts it
     with pytest.raises(InvalidImage, match="corrupt"):
-        rendered(data)
+        render_bytes(data)
 
 
-def avif_grid(tile_size, across, pieces=1):
-    """A square of tiles that all are one red picture of their size."""
+def make_avif_grid(tile_size, tiles_per_side, extents_per_tile=1):
+    """Return an AVIF grid whose square tiles all use the same red picture."""
 
     def box(kind, content):
         return struct.pack(">I4s", len(content) + 8, kind) + content
@@ -639,140 +651,143 @@ def avif_grid(tile_size, across, pieces=1):
     def item(number, kind):
         return full_box(b"infe", 2, struct.pack(">HH4sx", number, 0, kind), int(number > 1))
 
-    data = encoded(Image.new("RGB", (tile_size, tile_size), RED), "AVIF")
+    data = encode(Image.new("RGB", (tile_size, tile_size), RED), "AVIF")
     at = data.index(b"av1C") - 4
     av1c = data[at : at + struct.unpack_from(">I", data, at)[0]]
     coded = data[data.index(b"mdat") + 4 :]
-    count, side = across * across, across * tile_size
+    count, side = tiles_per_side * tiles_per_side, tiles_per_side * tile_size
     tiles = range(2, count + 2)
     ftyp, mdat = box(b"ftyp", b"avif\0\0\0\0avifmif1miaf"), box(b"mdat", coded)
-    size = len(coded) // pieces
-    extents = [(len(ftyp) + 8 + n * size, size if n < pieces - 1 else len(coded) - n * size) for n in range(pieces)]
-    place = struct.pack(">HHH", 0, 0, pieces) + b"".join(struct.pack(">II", *extent) for extent in extents)
+    size = len(coded) // extents_per_tile
+    ranges = [
+        (len(ftyp) + 8 + n * size, size if n < extents_per_tile - 1 else len(coded) - n * size)
+        for n in range(extents_per_tile)
+    ]
+    location = struct.pack(">HHH", 0, 0, extents_per_tile) + b"".join(struct.pack(">II", *extent) for extent in ranges)
     properties = full_box(b"ispe", 0, struct.pack(">II", side, side))
     properties += full_box(b"ispe", 0, struct.pack(">II", tile_size, tile_size))
     properties += av1c + full_box(b"pixi", 0, b"\x03\x08\x08\x08")
-    uses = struct.pack(">IHBBB", count + 1, 1, 2, 1, 4)
-    uses += b"".join(struct.pack(">HBBBB", n, 3, 2, 0x83, 4) for n in tiles)
+    associations = struct.pack(">IHBBB", count + 1, 1, 2, 1, 4)
+    associations += b"".join(struct.pack(">HBBBB", n, 3, 2, 0x83, 4) for n in tiles)
     meta = full_box(b"hdlr", 0, b"\0\0\0\0pict" + bytes(13))
     meta += full_box(b"pitm", 0, struct.pack(">H", 1))
     meta += full_box(
         b"iloc",
         1,
         struct.pack(">HHHHHHII", 0x4400, count + 1, 1, 1, 0, 1, 0, 8)
-        + b"".join(struct.pack(">H", n) + place for n in tiles),
+        + b"".join(struct.pack(">H", n) + location for n in tiles),
     )
     kinds = item(1, b"grid") + b"".join(item(n, b"av01") for n in tiles)
     meta += full_box(b"iinf", 0, struct.pack(">H", count + 1) + kinds)
     parts = struct.pack(f">HH{count}H", 1, count, *tiles)
     meta += full_box(b"iref", 0, box(b"dimg", parts))
-    meta += box(b"iprp", box(b"ipco", properties) + full_box(b"ipma", 0, uses))
-    meta += box(b"idat", bytes((0, 0, across - 1, across - 1)) + struct.pack(">HH", side, side))
+    meta += box(b"iprp", box(b"ipco", properties) + full_box(b"ipma", 0, associations))
+    meta += box(b"idat", bytes((0, 0, tiles_per_side - 1, tiles_per_side - 1)) + struct.pack(">HH", side, side))
     return ftyp + mdat + full_box(b"meta", 0, meta)
 
 
-def test_shows_an_avif_that_is_a_grid():
-    rendering = rendered(avif_grid(128, 2))
-    assert largest(rendering).size == (250, 250)
-    assert is_like(corners(largest(rendering)), [RED] * 4)
+def test_avif_grid_is_rendered():
+    rendering = render_bytes(make_avif_grid(128, 2))
+    assert open_largest(rendering).size == (250, 250)
+    assert is_close(corner_colours(open_largest(rendering)), [RED] * 4)
 
 
-def test_refuses_an_avif_grid_whose_tiles_are_far_larger_than_declared(monkeypatch):
+def test_avif_grid_tiles_larger_than_declared_are_rejected(monkeypatch):
     monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 512 * 512)
-    data = with_avif_size(with_avif_size(avif_grid(128, 4), (128, 128), (64, 64)), (512, 512), (256, 256))
+    data = set_avif_size(set_avif_size(make_avif_grid(128, 4), (128, 128), (64, 64)), (512, 512), (256, 256))
     data = data.replace(struct.pack(">HH", 512, 512), struct.pack(">HH", 256, 256))
-    assert rendered(data).width == 125
+    assert render_bytes(data).width == 125
     monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 256 * 256)
     with pytest.raises(InvalidImage, match="corrupt"):
-        rendered(data)
+        render_bytes(data)
 
 
-def test_refuses_an_avif_picture_in_pieces():
+def test_avif_item_with_several_extents_is_rejected():
     with pytest.raises(InvalidImage, match="corrupt"):
-        rendered(avif_grid(128, 1, pieces=2))
+        render_bytes(make_avif_grid(128, 1, extents_per_tile=2))
 
 
-def test_reads_the_frame_size_of_every_kind_of_av1_header():
+def test_av1_frame_size_is_parsed_for_every_profile():
     for options in ({}, {"subsampling": "4:4:4"}, {"speed": 10}, {"quality": 100}):
-        data = encoded(four_colours((400, 300)), "AVIF", **options)
+        data = encode(make_quadrants((400, 300)), "AVIF", **options)
         assert max(map(avif.largest_frame, avif.items(data))) == 400 * 300
     large = Image.new("RGB", (2400, 1600))
-    film = encoded(large, "AVIF", save_all=True, append_images=[large], speed=10)
-    assert max(map(avif.largest_frame, avif.items(film))) == 2400 * 1600
+    animation = encode(large, "AVIF", save_all=True, append_images=[large], speed=10)
+    assert max(map(avif.largest_frame, avif.items(animation))) == 2400 * 1600
 
 
-def scans(jpeg_file, count):
-    """The file with its last scan repeated, up to so many."""
+def repeat_last_scan(jpeg_file, count):
+    """Repeat the last scan of a JPEG until it has this many scans."""
     last = jpeg_file[jpeg_file.rindex(b"\xff\xda") : -2]
     return jpeg_file[:-2] + last * (count - jpeg_file.count(b"\xff\xda")) + jpeg_file[-2:]
 
 
-def test_refuses_a_jpeg_of_very_many_scans():
-    data = encoded(four_colours(), "JPEG", progressive=True)
-    assert rendered(scans(data, decode.MAX_SCANS)).width == 125
+def test_jpeg_with_too_many_scans_is_rejected():
+    data = encode(make_quadrants(), "JPEG", progressive=True)
+    assert render_bytes(repeat_last_scan(data, decode.MAX_SCANS)).width == 125
     with pytest.raises(InvalidImage, match="not progressive"):
-        rendered(scans(data, decode.MAX_SCANS + 1))
+        render_bytes(repeat_last_scan(data, decode.MAX_SCANS + 1))
 
 
-def test_counts_no_scans_outside_of_the_first_picture():
-    data = encoded(four_colours(), "JPEG")
+def test_scan_markers_outside_picture_are_not_counted():
+    data = encode(make_quadrants(), "JPEG")
     decoy = b"\xff\xda" * 1000
-    assert rendered(after_start(data, segment(0xE1, decoy)) + decoy) == rendered(data)
+    assert render_bytes(insert_jpeg_segments(data, jpeg_segment(0xE1, decoy)) + decoy) == render_bytes(data)
 
 
-def test_counts_scans_behind_a_decoy_of_an_end():
-    data = scans(encoded(four_colours(), "JPEG", progressive=True), 100)
+def test_scans_after_fake_end_marker_are_counted():
+    data = repeat_last_scan(encode(make_quadrants(), "JPEG", progressive=True), 100)
     first = data.index(b"\xff\xda")
-    decoy = segment(0xFE, b"\xff\xd9")
+    decoy = jpeg_segment(0xFE, b"\xff\xd9")
     with pytest.raises(InvalidImage, match="not progressive"):
-        rendered(data[:first] + decoy + data[first:])
+        render_bytes(data[:first] + decoy + data[first:])
 
 
 @pytest.mark.parametrize("progressive", [True, False])
-def test_refuses_a_jpeg_that_must_be_kept_whole_while_it_is_read(progressive):
-    cmyk = four_colours((64, 64)).convert("CMYK")
-    data = with_jpeg_size(encoded(cmyk, "JPEG", progressive=progressive), 8000, 5000)
+def test_jpeg_that_needs_full_buffering_is_rejected(progressive):
+    cmyk = make_quadrants((64, 64)).convert("CMYK")
+    data = set_jpeg_size(encode(cmyk, "JPEG", progressive=progressive), 8000, 5000)
     scan = data.index(b"\xff\xda") + 4
     with pytest.raises(InvalidImage, match="too much memory"):
-        rendered(data[:scan] + b"\x01" + data[scan + 1 :])
+        render_bytes(data[:scan] + b"\x01" + data[scan + 1 :])
 
 
 @pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
-def test_refuses_kinds_of_jpeg_that_browsers_do_not_show(kind):
-    data = encoded(four_colours(), "JPEG")
+def test_jpeg_type_unsupported_by_browsers_is_rejected(kind):
+    data = encode(make_quadrants(), "JPEG")
     with pytest.raises(InvalidImage, match="corrupt"):
-        rendered(data.replace(b"\xff\xc0", bytes((0xFF, kind)), 1))
+        render_bytes(data.replace(b"\xff\xc0", bytes((0xFF, kind)), 1))
 
 
-def broken_up():
-    """Pictures in order, but for how many parts there are."""
+def make_fragmented_images():
+    """Return pictures that are valid except for their number of parts."""
     many = 2 * decode.MAX_PARTS
-    still, gif = SAMPLES["AVIF"], SAMPLES["GIF"]
-    palette, place = 13 + (6 << (gif[10] & 7)), still.index(b"iloc") + 18
+    still, gif = SAMPLE_IMAGES["AVIF"], SAMPLE_IMAGES["GIF"]
+    palette, offset = 13 + (6 << (gif[10] & 7)), still.index(b"iloc") + 18
     padding = b"\x7a\0" * many
-    item = padding + still[struct.unpack_from(">I", still, place)[0] :]
-    moved = still[:place] + struct.pack(">II", len(still) + 8, len(item)) + still[place + 8 :]
+    item = padding + still[struct.unpack_from(">I", still, offset)[0] :]
+    fragmented_av1 = still[:offset] + struct.pack(">II", len(still) + 8, len(item)) + still[offset + 8 :]
     return {
-        "JPEG": after_start(SAMPLES["JPEG"], segment(0xFE, b"") * many),
-        "PNG": after_header(SAMPLES["PNG"], chunk(b"tEXt", b"") * many),
+        "JPEG": insert_jpeg_segments(SAMPLE_IMAGES["JPEG"], jpeg_segment(0xFE, b"") * many),
+        "PNG": insert_png_chunks(SAMPLE_IMAGES["PNG"], png_chunk(b"tEXt", b"") * many),
         "GIF": gif[:palette] + b"!\xfe\0" * (decode.MAX_GIF_HEAD // 3) + gif[palette:],
         "AVIF": still + struct.pack(">I4s", 8, b"free") * many,
-        "AV1": moved + struct.pack(">I4s", len(item) + 8, b"mdat") + item,
+        "AV1": fragmented_av1 + struct.pack(">I4s", len(item) + 8, b"mdat") + item,
     }
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "AVIF", "AV1"])
-def test_refuses_a_picture_of_very_many_parts(name, monkeypatch):
-    data = broken_up()[name]
+def test_picture_with_too_many_parts_is_rejected(name, monkeypatch):
+    data = make_fragmented_images()[name]
     with pytest.raises(InvalidImage, match="corrupt"):
-        rendered(data)
+        render_bytes(data)
     monkeypatch.setattr(decode, "MAX_PARTS", 10**6)
     monkeypatch.setattr(avif, "MAX_PARTS", 10**6)
     monkeypatch.setattr(decode, "MAX_GIF_HEAD", 10**7)
-    assert rendered(data).double is None
+    assert render_bytes(data).double is None
 
 
-def test_refuses_an_avif_of_very_many_items():
+def test_avif_with_too_many_items_is_rejected():
     items = b"".join(struct.pack(">HHHII", n, 0, 1, 0, 1) for n in range(decode.MAX_PARTS + 1))
     iloc = struct.pack(">I4sIHH", 16 + len(items), b"iloc", 0, 0x4400, decode.MAX_PARTS + 1) + items
     meta = struct.pack(">I4sI", 12 + len(iloc), b"meta", 0) + iloc
@@ -780,19 +795,19 @@ def test_refuses_an_avif_of_very_many_items():
         list(avif.items(meta))
 
 
-def test_unpacks_no_compressed_text_and_one_profile_only_so_far():
+def test_decompression_bombs_in_png_chunks_are_bounded():
     bomb = zlib.compress(bytes(64 << 20))
     assert len(decode.decompress_icc(bomb)) == decode.MAX_PROFILE
-    data = SAMPLES["PNG"]
-    texts = chunk(b"zTXt", b"a\0\0" + bomb) * 100
-    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(swapped_profile()))
-    plain = encoded(four_colours(), "PNG")
-    again = after_header(plain, profile, chunk(b"iCCP", b"a\0\0" + bomb) * 100, texts)
-    assert rendered(again) == rendered(after_header(plain, profile)) != rendered(plain)
-    assert rendered(after_header(data, texts)) == rendered(data)
+    data = SAMPLE_IMAGES["PNG"]
+    texts = png_chunk(b"zTXt", b"a\0\0" + bomb) * 100
+    profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(make_swapped_profile()))
+    plain = encode(make_quadrants(), "PNG")
+    many_profiles = insert_png_chunks(plain, profile, png_chunk(b"iCCP", b"a\0\0" + bomb) * 100, texts)
+    assert render_bytes(many_profiles) == render_bytes(insert_png_chunks(plain, profile)) != render_bytes(plain)
+    assert render_bytes(insert_png_chunks(data, texts)) == render_bytes(data)
 
 
-PEAK = """
+MEASURE_PEAK = """
 import sys
 from api.pictures.render import render
 
@@ -810,37 +825,39 @@ print(megabytes("VmHWM") - idle)
 
 
 @pytest.mark.system
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from there")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to measure memory")
 @pytest.mark.parametrize("name", ["PNG", "palette PNG", "JPEG", "WebP", "AVIF"])
-def test_stays_within_400_mb_for_the_largest_pictures(name, tmp_path):
+def test_decode_memory_stays_below_400_mb(name, tmp_path):
     path = tmp_path / "largest"
     if name == "PNG":
-        path.write_bytes(png(8192, 6100, 8, 6, bytes(8192 * 4 + 1) * 6100))
+        path.write_bytes(make_png(8192, 6100, 8, 6, bytes(8192 * 4 + 1) * 6100))
     elif name == "palette PNG":
-        palette = chunk(b"PLTE", bytes(768)), chunk(b"tRNS", bytes(256))
-        path.write_bytes(png(8192, 6100, 8, 3, bytes(8193) * 6100, *palette))
+        palette = png_chunk(b"PLTE", bytes(768)), png_chunk(b"tRNS", bytes(256))
+        path.write_bytes(make_png(8192, 6100, 8, 3, bytes(8193) * 6100, *palette))
     elif name == "JPEG":
-        # Of a small picture, its size alone made large: what is missing of it is read as grey.
-        small = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True, subsampling=0)
-        path.write_bytes(with_jpeg_size(small, 8192, 6100))
+        # A small picture with a large size in its header: missing data is decoded as grey.
+        small = encode(Image.new("RGB", (64, 64)), "JPEG", progressive=True, subsampling=0)
+        path.write_bytes(set_jpeg_size(small, 8192, 6100))
     elif name == "WebP":
         Image.new("RGBA", (5000, 4000), (1, 2, 3, 128)).save(path, "WEBP", lossless=True, method=0, quality=0)
     else:
         Image.new("RGBA", (5000, 4000), (1, 2, 3, 128)).save(path, "AVIF", speed=10, subsampling="4:4:4")
     root = Path(__file__).parent.parent
-    peak = subprocess.run([sys.executable, "-c", PEAK, path], cwd=root, capture_output=True, check=True, text=True)
+    peak = subprocess.run(
+        [sys.executable, "-c", MEASURE_PEAK, path], cwd=root, capture_output=True, check=True, text=True
+    )
     assert int(peak.stdout) < 400
 
 
-def test_renders_in_many_threads_at_once():
+def test_rendering_is_thread_safe():
     photos = [(PHOTOS / name).read_bytes() for name in ("grace_hopper.jpg", "astronaut.jpg", "chelsea.png")]
-    photos += [SAMPLES["AVIF"], SAMPLES["WebP"], SAMPLES["GIF"]]
+    photos += [SAMPLE_IMAGES["AVIF"], SAMPLE_IMAGES["WebP"], SAMPLE_IMAGES["GIF"]]
     with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(rendered, photos * 8))
-    assert results == [rendered(photo) for photo in photos] * 8
+        results = list(threads.map(render_bytes, photos * 8))
+    assert results == [render_bytes(photo) for photo in photos] * 8
 
 
-# The picture of who has none
+# Default pictures
 
 NAMES = (
     "rex",
@@ -863,7 +880,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_draws_both_sizes_for_any_name(name):
+def test_default_picture_has_both_sizes_for_any_name(name):
     drawing = render_avatar(name)
     assert (drawing.width, drawing.height) == (125, 175)
     assert Image.open(BytesIO(drawing.normal)).size == (125, 175)
@@ -871,14 +888,14 @@ def test_draws_both_sizes_for_any_name(name):
 
 
 @pytest.mark.system
-def test_draws_the_same_for_a_name_in_every_process():
+def test_default_picture_is_deterministic_across_processes():
     script = (
         "import hashlib; from api.pictures.default import render_avatar;"
         "print(hashlib.sha256(render_avatar('rex').double).hexdigest())"
     )
-    here = hashlib.sha256(render_avatar("rex").double).hexdigest()
+    expected = hashlib.sha256(render_avatar("rex").double).hexdigest()
     for seed in ("1", "2"):
-        there = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", script],
             cwd=Path(__file__).parent.parent,
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -886,39 +903,39 @@ def test_draws_the_same_for_a_name_in_every_process():
             check=True,
             text=True,
         )
-        assert there.stdout.strip() == here
+        assert process.stdout.strip() == expected
 
 
-def shape(name, monkeypatch):
+def render_shape(name, monkeypatch):
     monkeypatch.setattr(default, "COLOURS", ("black",))
     return render_avatar(name).double
 
 
-def test_draws_the_initial_without_its_accents(monkeypatch):
-    assert len({shape(name, monkeypatch) for name in ("Éric", "eric", "_Emma", "Ｅｖｅ")}) == 1
+def test_default_picture_initial_ignores_accents(monkeypatch):
+    assert len({render_shape(name, monkeypatch) for name in ("Éric", "eric", "_Emma", "Ｅｖｅ")}) == 1
 
 
-def test_draws_a_shape_of_its_own_for_each_letter_and_digit_and_a_paw_for_all_else(monkeypatch):
-    letters = {shape(name, monkeypatch) for name in "abcdefghijklmnopqrstuvwxyz0123456789"}
-    paws = {shape(name, monkeypatch) for name in ("七海", "محمد", "🐶", "", "Ω", "Жук")}
+def test_default_picture_initial_or_paw(monkeypatch):
+    letters = {render_shape(name, monkeypatch) for name in "abcdefghijklmnopqrstuvwxyz0123456789"}
+    paws = {render_shape(name, monkeypatch) for name in ("七海", "محمد", "🐶", "", "Ω", "Жук")}
     assert len(letters) == 36
     assert len(paws) == 1
     assert letters.isdisjoint(paws)
 
 
 def luminance(colour):
-    """The relative luminance of WCAG 2.2."""
+    """Return the relative luminance as defined by WCAG 2.2."""
     parts = [level / 255 for level in colour]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_draws_in_many_colours_that_can_all_be_read():
-    grounds = set()
+def test_default_picture_colours_have_enough_contrast():
+    backgrounds = set()
     for number in range(50):
-        image = largest(render_avatar(f"{number}")).convert("RGB")
-        grounds.add(image.getpixel((0, 0)))
+        image = open_largest(render_avatar(f"{number}")).convert("RGB")
+        backgrounds.add(image.getpixel((0, 0)))
         assert WHITE in {colour for _, colour in image.getcolors(100_000)}
-    assert len(grounds) > 8
-    assert grounds <= {ImageColor.getrgb(colour) for colour in default.COLOURS}
+    assert len(backgrounds) > 8
+    assert backgrounds <= {ImageColor.getrgb(colour) for colour in default.COLOURS}
     assert all(1.05 / (luminance(ImageColor.getrgb(colour)) + 0.05) >= 4.5 for colour in default.COLOURS)
