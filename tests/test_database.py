@@ -1,4 +1,4 @@
-"""The database: how it is opened, what it keeps of a moment and a text, its schema's history, and its counters."""
+"""The database layer: connections, transactions, timestamps, case folding, migrations and rate-limit counters."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from .live_server import free_port
 
 pytestmark = BOTH_ENGINES
 
-NAMES = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
-SETTINGS: dict[str, dict[str, Any]] = {
-    # Write-ahead, FULL, on, and 10 seconds.
+MIGRATIONS = sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
+CONNECTION_SETTINGS: dict[str, dict[str, Any]] = {
+    # `synchronous` 2 is FULL; `busy_timeout` is in milliseconds.
     "sqlite": {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000},
     "postgresql": {
         "client_encoding": "UTF8",
@@ -49,31 +49,31 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_of_this_thread(engine: str) -> dict[str, Any]:
+def read_connection_settings(engine: str) -> dict[str, Any]:
     if engine == "sqlite":
-        return {name: database.pragma(name) for name in SETTINGS[engine]}
-    return {name: database.execute_sql(f"SHOW {name}").fetchone()[0] for name in SETTINGS[engine]}
+        return {name: database.pragma(name) for name in CONNECTION_SETTINGS[engine]}
+    return {name: database.execute_sql(f"SHOW {name}").fetchone()[0] for name in CONNECTION_SETTINGS[engine]}
 
 
-def backend() -> int:
-    """The process of PostgreSQL that serves the connection that the next statement gets."""
+def get_backend_pid() -> int:
+    """Return the PID of the PostgreSQL backend that serves the next statement."""
     return database.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
 
 
-def idle_connections() -> int:
+def count_idle_connections() -> int:
     return database.pool.get_stats()["pool_available"]
 
 
-def waiting_threads() -> int:
+def count_waiting_threads() -> int:
     return database.pool.get_stats().get("requests_waiting", 0)
 
 
-def tables() -> set[str]:
+def list_tables() -> set[str]:
     return set(database.get_tables()) - {"sqlite_sequence"}
 
 
 @pytest.fixture
-def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
+def empty_app(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> Flask:
     """An application whose database has no tables yet."""
     return make_app(DATABASE_URL=new_database())
 
@@ -82,19 +82,19 @@ def empty(new_database: Callable[..., str], make_app: Callable[..., Flask]) -> F
 
 
 @SQLITE_ONLY
-def test_every_thread_has_the_same_settings_on_a_connection_of_its_own(app: Flask) -> None:
-    def look() -> tuple[sqlite3.Connection, dict[str, Any]]:
+def test_each_thread_has_own_connection_with_same_settings(app: Flask) -> None:
+    def inspect_connection() -> tuple[sqlite3.Connection, dict[str, Any]]:
         assert app.test_client().get("/api/v1/dogs").status_code == 200
-        return database.connection(), settings_of_this_thread("sqlite")
+        return database.connection(), read_connection_settings("sqlite")
 
-    looks = [look(), *run_concurrently(app, *[look] * 4)]
+    threads = [inspect_connection(), *run_concurrently(app, *[inspect_connection] * 4)]
 
-    assert [settings for _, settings in looks] == [SETTINGS["sqlite"]] * 5
-    assert len({connection for connection, _ in looks}) == 5
+    assert [settings for _, settings in threads] == [CONNECTION_SETTINGS["sqlite"]] * 5
+    assert len({connection for connection, _ in threads}) == 5
 
 
 @SQLITE_ONLY
-def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClient) -> None:
+def test_connection_stays_open_between_requests(app: Flask, anna: FlaskClient) -> None:
     connection = database.connection()
 
     dog = add_dog(anna)
@@ -107,62 +107,60 @@ def test_the_connection_stays_open_between_requests(app: Flask, anna: FlaskClien
 
 
 @POSTGRESQL_ONLY
-def test_a_connection_serves_one_request_after_the_other_and_is_free_in_between(app: Flask, anna: FlaskClient) -> None:
-    served_by = backend()
+def test_connection_is_released_between_requests(app: Flask, anna: FlaskClient) -> None:
+    pid = get_backend_pid()
 
     dog = add_dog(anna)
     assert anna.get("/api/v1/dogs/0").status_code == 404
     assert anna.post("/user/register", json={}).status_code == 422
     assert anna.get(f"/api/v1/dogs/{dog['id']}").status_code == 200
 
-    assert backend() == served_by
-    assert (database.in_use, idle_connections()) == (0, 1)
-    assert settings_of_this_thread("postgresql") == SETTINGS["postgresql"]
+    assert get_backend_pid() == pid
+    assert (database.in_use, count_idle_connections()) == (0, 1)
+    assert read_connection_settings("postgresql") == CONNECTION_SETTINGS["postgresql"]
 
 
 @POSTGRESQL_ONLY
-def test_threads_share_the_connections_and_wait_for_one(make_app: Callable[..., Flask]) -> None:
+def test_threads_share_pool(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_POOL_SIZE=2)
     register(app, "Anna")
 
-    answers = run_concurrently(app, *[lambda: app.test_client().get("/api/v1/dogs").status_code] * 30)
+    statuses = run_concurrently(app, *[lambda: app.test_client().get("/api/v1/dogs").status_code] * 30)
 
-    assert answers == [200] * 30
+    assert statuses == [200] * 30
     assert database.in_use == 0
-    assert 1 <= idle_connections() <= 2
+    assert 1 <= count_idle_connections() <= 2
 
 
 @POSTGRESQL_ONLY
-def test_ninety_requests_at_one_moment_wait_for_the_only_connection(make_app: Callable[..., Flask]) -> None:
+def test_90_concurrent_requests_wait_for_one_connection(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
 
     with ThreadPoolExecutor(90) as clients:
         with database.atomic():
-            asked = [clients.submit(lambda: app.test_client().get("/api/v1/dogs")) for _ in range(90)]
-            while waiting_threads() < 90:
-                assert not wait(asked, 0.01, FIRST_COMPLETED).done
-        answers = [request.result().status_code for request in asked]
+            requests = [clients.submit(lambda: app.test_client().get("/api/v1/dogs")) for _ in range(90)]
+            while count_waiting_threads() < 90:
+                assert not wait(requests, 0.01, FIRST_COMPLETED).done
+        statuses = [request.result().status_code for request in requests]
 
-    assert answers == [200] * 90
+    assert statuses == [200] * 90
 
 
 @POSTGRESQL_ONLY
-def test_who_finds_no_connection_in_time_gets_503_and_the_next_is_served(
-    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pool_timeout_returns_503_and_recovers(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app(DATABASE_POOL_SIZE=1)
     monkeypatch.setattr("models.db.postgres.TIMEOUT_SECONDS", 0.1)
 
     with database.atomic():
-        (refused,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))
+        (rejected,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))
 
-    assert api_error(refused) == (503, "unavailable")
-    assert int(refused.headers["Retry-After"]) > 0
+    assert api_error(rejected) == (503, "unavailable")
+    assert int(rejected.headers["Retry-After"]) > 0
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
 
 @POSTGRESQL_ONLY
-def test_only_so_many_threads_wait_for_a_connection(
+def test_request_beyond_pool_waiters_returns_503(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.db.postgres.MAX_WAITERS", 2)
@@ -172,30 +170,30 @@ def test_only_so_many_threads_wait_for_a_connection(
     with ThreadPoolExecutor(1) as other:
         with database.atomic():
             waiting = other.submit(lambda: app.test_client().get("/api/v1/dogs"))
-            while not waiting_threads():
+            while not count_waiting_threads():
                 assert not wait([waiting], 0.01).done
-            (refused,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))  # not after the timeout
+            (rejected,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))  # not after the timeout
             assert not waiting.done()
         assert waiting.result().status_code == 200
 
-    assert api_error(refused) == (503, "unavailable")
+    assert api_error(rejected) == (503, "unavailable")
     assert app.test_client().get("/api/v1/dogs").status_code == 200
 
 
-def use_connections_at_once(app: Flask, count: int) -> set[int]:
-    """Hold this many connections at once, return them to the pool, and return their server processes."""
-    together = Barrier(count)
+def use_connections_concurrently(app: Flask, count: int) -> set[int]:
+    """Hold this many connections concurrently, release them to the pool, and return their backend PIDs."""
+    barrier = Barrier(count)
 
     def hold() -> int:
         with database.atomic():
-            together.wait(30)
-            return backend()
+            barrier.wait(30)
+            return get_backend_pid()
 
     return set(run_concurrently(app, *[hold] * count))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens in a thread of the pool or in the server."""
+    """Wait for an effect of a pool thread or of the server. Fail after 30 seconds."""
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
@@ -203,24 +201,24 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @POSTGRESQL_ONLY
-def test_idle_connections_are_closed_after_a_while(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_closed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.db.postgres.MAX_IDLE_SECONDS", 0.05)
-    opened = use_connections_at_once(app, 3)
+    opened = use_connections_concurrently(app, 3)
 
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
         alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
         wait_until(lambda: other.execute(alive, [list(opened)]).fetchone() == (0,))
 
     assert len(opened) == 3
-    assert idle_connections() == 0
-    assert backend() not in opened
+    assert count_idle_connections() == 0
+    assert get_backend_pid() not in opened
 
 
 @POSTGRESQL_ONLY
-def test_a_connection_past_its_lifetime_is_replaced(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_past_lifetime_is_replaced(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.db.postgres.MAX_LIFETIME_SECONDS", 0)
 
-    used = [backend() for _ in range(3)]
+    used = [get_backend_pid() for _ in range(3)]
 
     assert len(set(used)) == 3
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
@@ -229,10 +227,10 @@ def test_a_connection_past_its_lifetime_is_replaced(app: Flask, monkeypatch: pyt
 
 
 @POSTGRESQL_ONLY
-def test_the_connection_used_last_is_used_next(app: Flask) -> None:
-    opened = use_connections_at_once(app, 3)
+def test_pool_reuses_last_used_connection(app: Flask) -> None:
+    opened = use_connections_concurrently(app, 3)
 
-    used = {backend() for _ in range(6)}
+    used = {get_backend_pid() for _ in range(6)}
 
     assert len(opened) == 3
     assert len(used) == 1
@@ -240,29 +238,29 @@ def test_the_connection_used_last_is_used_next(app: Flask) -> None:
 
 
 @POSTGRESQL_ONLY
-def test_closing_the_connections_stops_the_threads_of_the_pool(app: Flask) -> None:
+def test_close_connections_stops_pool_threads(app: Flask) -> None:
     before = set(threading.enumerate())
-    first = backend()
+    first = get_backend_pid()
     assert len(set(threading.enumerate()) - before) == 2
 
     close_connections()
 
     assert set(threading.enumerate()) <= before
-    assert backend() != first
+    assert get_backend_pid() != first
 
 
 @POSTGRESQL_ONLY
-def test_a_connection_in_use_survives_close_idle(app: Flask) -> None:
+def test_close_idle_spares_connection_in_use(app: Flask) -> None:
     with database.atomic():
-        ours = backend()
+        pid = get_backend_pid()
         database.close_idle()
-        assert backend() == ours
+        assert get_backend_pid() == pid
 
-    assert backend() != ours
+    assert get_backend_pid() != pid
 
 
 @POSTGRESQL_ONLY
-def test_a_failed_connection_attempt_raises_its_cause_at_once(app: Flask) -> None:
+def test_failed_connection_raises_its_cause_without_retry(app: Flask) -> None:
     unreachable = make_database(f"postgresql://kennel@127.0.0.1:{free_port()}/dogs", pool_size=1)
 
     for _ in range(3):
@@ -274,31 +272,31 @@ def test_a_failed_connection_attempt_raises_its_cause_at_once(app: Flask) -> Non
 
 
 @POSTGRESQL_ONLY
-def test_a_connection_that_the_server_has_ended_is_replaced_without_an_error(app: Flask, anna: FlaskClient) -> None:
-    ended = backend()
+def test_terminated_connection_is_replaced(app: Flask, anna: FlaskClient) -> None:
+    terminated_pid = get_backend_pid()
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 10000)", [ended])
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [terminated_pid])
 
     assert add_dog(anna)["name"] == "Rex"
-    assert backend() != ended
+    assert get_backend_pid() != terminated_pid
 
 
 @POSTGRESQL_ONLY
-def test_a_process_never_uses_the_connections_of_its_parent(app: Flask) -> None:
-    ours = backend()
-    reading, writing = os.pipe()
+def test_forked_process_opens_own_connection(app: Flask) -> None:
+    parent_pid = get_backend_pid()
+    read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, str(backend()).encode())
+        os.write(write_end, str(get_backend_pid()).encode())
         os._exit(0)
     os.waitpid(child, 0)
 
-    assert int(os.read(reading, 100)) != ours
-    assert backend() == ours
+    assert int(os.read(read_end, 100)) != parent_pid
+    assert get_backend_pid() == parent_pid
 
 
 @SQLITE_ONLY
-def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app: Flask, anna: FlaskClient) -> None:
+def test_transaction_locks_writes_but_not_reads(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     path = app.config["DATABASE_URL"].removeprefix("sqlite:///")
     other = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -313,8 +311,8 @@ def test_a_transaction_has_the_write_lock_from_its_start_and_readers_read_on(app
 
 
 @SQLITE_ONLY
-@pytest.mark.parametrize("in_transaction", [True, False], ids=["in a transaction", "on its own"])
-def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClient, in_transaction: bool) -> None:
+@pytest.mark.parametrize("in_transaction", [True, False], ids=["transaction", "autocommit"])
+def test_failed_write_releases_write_lock(app: Flask, anna: FlaskClient, in_transaction: bool) -> None:
     dog = {"name": "Rex", "name_key": "rex", "owner": "A", "owner_key": "a", "breed": "B", "breed_key": "b", "user": 7}
 
     with pytest.raises(peewee.IntegrityError), database.atomic() if in_transaction else nullcontext():
@@ -324,7 +322,7 @@ def test_a_write_that_fails_lets_other_threads_write(app: Flask, anna: FlaskClie
 
 
 @SQLITE_ONLY
-def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flask, anna: FlaskClient) -> None:
+def test_write_lock_timeout_raises_operational_error(app: Flask, anna: FlaskClient) -> None:
     dog = add_dog(anna)
     database.obj.timeout = 0.01
 
@@ -335,20 +333,20 @@ def test_who_waits_too_long_for_the_write_of_another_thread_is_told_so(app: Flas
 
 
 @SQLITE_ONLY
-def test_a_write_that_returns_rows_is_over_whether_they_are_read_or_not(app: Flask, anna: FlaskClient) -> None:
+def test_returning_write_commits_before_rows_are_fetched(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna), add_dog(anna)
     other = sqlite3.connect(app.config["DATABASE_URL"].removeprefix("sqlite:///"), timeout=0, isolation_level=None)
-    renamed = "UPDATE dogs SET name = 'Max' RETURNING id"
+    update = "UPDATE dogs SET name = 'Max' RETURNING id"
 
-    unread = database.execute_sql(renamed)
+    cursor = database.execute_sql(update)
     other.execute("BEGIN IMMEDIATE")
     other.execute("COMMIT")
     other.close()
 
-    assert unread.fetchone() == (1,)
-    assert unread.fetchall() == [(2,)]
-    assert unread.fetchone() is None
-    assert list(database.execute_sql(renamed)) == [(1,), (2,)]
+    assert cursor.fetchone() == (1,)
+    assert cursor.fetchall() == [(2,)]
+    assert cursor.fetchone() is None
+    assert list(database.execute_sql(update)) == [(1,), (2,)]
 
 
 def test_foreign_keys_are_enforced(app: Flask) -> None:
@@ -357,21 +355,21 @@ def test_foreign_keys_are_enforced(app: Flask) -> None:
 
 
 @SQLITE_ONLY
-def test_each_test_gets_a_copy_of_one_whole_file(settings: dict[str, Any], golden: str) -> None:
+def test_golden_copy_is_complete(settings: dict[str, Any], golden: str) -> None:
     path, original = sqlite_file(settings["DATABASE_URL"]), sqlite_file(golden)
 
     assert path != original
     assert path.read_bytes() == original.read_bytes()
-    assert not original.with_name(original.name + "-wal").exists()  # it would hold a part of the rows
+    assert not original.with_name(original.name + "-wal").exists()  # it would contain some of the rows
     copy = connect(settings["DATABASE_URL"])
     assert migrations.upgrade(copy) == []
     copy.close()
 
 
-# --- Moments and texts ---
+# --- Timestamps and case folding ---
 
 
-MOMENTS = [
+TIMESTAMPS = [
     (datetime(2024, 2, 29, 12, 0, tzinfo=UTC), "2024-02-29 12:00:00.000000"),
     (datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC), "2024-02-29 12:00:00.000001"),
     (datetime(2024, 3, 1, 0, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2024-02-29 19:00:00.000000"),
@@ -379,80 +377,78 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("moment", "kept"), MOMENTS, ids=str)
-def test_a_moment_is_kept_in_utc_at_a_fixed_length_and_comes_back(
-    anna: FlaskClient, engine: str, moment: datetime, kept: str
+@pytest.mark.parametrize(("timestamp", "utc_text"), TIMESTAMPS, ids=str)
+def test_timestamp_round_trips_as_fixed_length_utc(
+    anna: FlaskClient, engine: str, timestamp: datetime, utc_text: str
 ) -> None:
     dog = add_dog(anna)
-    Dog.update(created_at=moment).execute()
+    Dog.update(created_at=timestamp).execute()
 
     ((stored,),) = database.execute_sql("SELECT created_at FROM dogs").fetchall()
-    assert stored == (datetime.fromisoformat(kept) if engine == "postgresql" else kept)
-    assert Dog.get().created_at == moment
+    assert stored == (datetime.fromisoformat(utc_text) if engine == "postgresql" else utc_text)
+    assert Dog.get().created_at == timestamp
     assert Dog.get().created_at.tzinfo == UTC
     sent = anna.get(f"/api/v1/dogs/{dog['id']}").json["data"]["created_at"]
-    assert datetime.fromisoformat(sent) == moment
+    assert datetime.fromisoformat(sent) == timestamp
 
 
-def test_the_order_of_kept_moments_is_the_order_of_time(app: Flask, engine: str) -> None:
-    chance = random.Random(5)
+def test_stored_timestamps_sort_chronologically(app: Flask, engine: str) -> None:
+    rng = random.Random(5)
     start = datetime(2024, 10, 27, tzinfo=UTC)
-    moments = [
-        start + timedelta(microseconds=chance.choice([1, 10**3, 10**6]) * chance.randrange(9)) for _ in range(99)
-    ]
-    zones = [timezone(timedelta(minutes=chance.randrange(-720, 720))) for _ in moments]
+    timestamps = [start + timedelta(microseconds=rng.choice([1, 10**3, 10**6]) * rng.randrange(9)) for _ in range(99)]
+    zones = [timezone(timedelta(minutes=rng.randrange(-720, 720))) for _ in timestamps]
     RateLimit.insert_many(
-        {"key": str(number), "count": 1, "expires_at": moment.astimezone(zone)}
-        for number, (moment, zone) in enumerate(zip(moments, zones, strict=True))
+        {"key": str(number), "count": 1, "expires_at": timestamp.astimezone(zone)}
+        for number, (timestamp, zone) in enumerate(zip(timestamps, zones, strict=True))
     ).execute()
 
     if engine == "sqlite":
-        kept = database.execute_sql("SELECT expires_at FROM rate_limits").fetchall()
-        assert {len(text) for (text,) in kept} == {26}
-    assert [counter.expires_at for counter in RateLimit.select().order_by(RateLimit.expires_at)] == sorted(moments)
-    for moment in moments:
-        earlier = RateLimit.select().where(RateLimit.expires_at < moment).count()
-        assert earlier == sum(other < moment for other in moments)
+        stored = database.execute_sql("SELECT expires_at FROM rate_limits").fetchall()
+        assert {len(text) for (text,) in stored} == {26}
+    assert [counter.expires_at for counter in RateLimit.select().order_by(RateLimit.expires_at)] == sorted(timestamps)
+    for timestamp in timestamps:
+        earlier = RateLimit.select().where(RateLimit.expires_at < timestamp).count()
+        assert earlier == sum(other < timestamp for other in timestamps)
 
 
-def test_now_is_utc() -> None:
+def test_utc_now_is_aware_and_current() -> None:
     assert datetime.now(UTC) - timedelta(seconds=60) < utc_now() <= datetime.now(UTC)
     assert utc_now().tzinfo == UTC
 
 
-def test_every_character_and_its_other_cases_fold_to_one() -> None:
-    # The dotless i, whose upper case is the I of every language, has no other case of its own.
+def test_casefold_is_equal_for_all_cases_of_every_character() -> None:
+    # The dotless i is left out: its upper case is I, whose lower case is i.
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and code != ord("ı")]
-    spellings = (str.upper, str.lower, str.title, str.casefold, casefold_nfc, partial(unicodedata.normalize, "NFD"))
+    transforms = (str.upper, str.lower, str.title, str.casefold, casefold_nfc, partial(unicodedata.normalize, "NFD"))
 
-    spelled = ((text, spell(text)) for text in characters for spell in spellings)
-    differing = [
+    pairs = ((text, transform(text)) for text in characters for transform in transforms)
+    mismatches = [
         (ascii(text), ascii(other))
-        for text, other in spelled
+        for text, other in pairs
         if text != other and casefold_nfc(text) != casefold_nfc(other)
     ]
 
-    assert differing == []
+    assert mismatches == []
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("Rex", "Réx"), ("a", "ａ"), ("A", "А"), ("Rex", "Re x"), ("1", "¹"), ("i", "ı")], ids=ascii
 )
-def test_texts_that_differ_in_more_than_case_stay_apart(one: str, other: str) -> None:
+def test_casefold_keeps_accents_and_widths_distinct(one: str, other: str) -> None:
     assert casefold_nfc(one) != casefold_nfc(other)
 
 
-# --- The schema and its history ---
+# --- Schema and migrations ---
 
 
-def differences(opened: peewee.Database) -> SchemaDiff:
-    """What the models know and the database does not have, and the other way round; but for the index of the search."""
-    found = diff_models(opened, MODELS)
-    return found._replace(drop_indexes=[index for index in found.drop_indexes if index.name != search.INDEX])
+def diff_schema(opened: peewee.Database) -> SchemaDiff:
+    """Return the differences between models and database, other than the search index."""
+    diff = diff_models(opened, MODELS)
+    return diff._replace(drop_indexes=[index for index in diff.drop_indexes if index.name != search.INDEX])
 
 
-def test_models_and_migrations_agree(app: Flask, engine: str, new_database: Callable[..., str]) -> None:
-    def schema(database: peewee.Database, table: str) -> dict[str, Any]:
+def test_migrations_match_models(app: Flask, engine: str, new_database: Callable[..., str]) -> None:
+    def read_schema(database: peewee.Database, table: str) -> dict[str, Any]:
         if engine == "postgresql":
             indexes = {(index.name, tuple(index.columns), index.unique) for index in database.get_indexes(table)}
             indexes -= {(search.INDEX, ("name_key", "owner_key", "breed_key"), False)}
@@ -469,30 +465,30 @@ def test_models_and_migrations_agree(app: Flask, engine: str, new_database: Call
             "foreign keys": sorted(row[2:] for row in database.execute_sql(f'PRAGMA foreign_key_list("{table}")')),
         }
 
-    migrated = {model: schema(database, model._meta.table_name) for model in MODELS}
-    assert not differences(database.obj)
+    migrated = {model: read_schema(database, model._meta.table_name) for model in MODELS}
+    assert not diff_schema(database.obj)
     declared = make_database(new_database())
     with declared.bind_ctx(MODELS), declared.connection_context():
         declared.create_tables(MODELS)
-        expected = {model: schema(declared, model._meta.table_name) for model in MODELS}
+        expected = {model: read_schema(declared, model._meta.table_name) for model in MODELS}
     close_connections(declared)
 
     assert migrated == expected
-    assert {table for table in tables() if not table.startswith(search.INDEX)} == {
+    assert {table for table in list_tables() if not table.startswith(search.INDEX)} == {
         *(model._meta.table_name for model in MODELS),
         "schema_migration",
     }
 
 
 @SQLITE_ONLY
-def test_no_table_ever_gives_an_id_twice(app: Flask) -> None:
+def test_ids_are_never_reused(app: Flask) -> None:
     rows = database.execute_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
-    counted = {name for name, sql in rows if "AUTOINCREMENT" in sql}
+    autoincrement_tables = {name for name, sql in rows if "AUTOINCREMENT" in sql}
 
-    assert counted == {model._meta.table_name for model in MODELS if "id" in model._meta.fields}
+    assert autoincrement_tables == {model._meta.table_name for model in MODELS if "id" in model._meta.fields}
 
 
-def test_no_column_of_ours_may_be_null(app: Flask) -> None:
+def test_no_column_is_nullable(app: Flask) -> None:
     nullable = [
         (model._meta.table_name, column.name)
         for model in MODELS
@@ -503,129 +499,125 @@ def test_no_column_of_ours_may_be_null(app: Flask) -> None:
     assert nullable == []
 
 
-def test_upgrade_applies_each_migration_once(empty: Flask) -> None:
-    assert [(listed.name, listed.applied) for listed in migrations.status(database.obj)] == [
-        (name, None) for name in NAMES
+def test_upgrade_applies_each_migration_once(empty_app: Flask) -> None:
+    assert [(migration.name, migration.applied) for migration in migrations.status(database.obj)] == [
+        (name, None) for name in MIGRATIONS
     ]
 
-    assert migrations.upgrade(database.obj) == NAMES
-    register(empty, "Anna")
+    assert migrations.upgrade(database.obj) == MIGRATIONS
+    register(empty_app, "Anna")
     assert migrations.upgrade(database.obj) == []
 
-    assert all(listed.applied for listed in migrations.status(database.obj))
+    assert all(migration.applied for migration in migrations.status(database.obj))
     assert User.select().count() == 1
 
 
-def test_upgrade_leaves_the_settings_of_the_connection_as_they_were(empty: Flask, engine: str) -> None:
+def test_upgrade_restores_connection_settings(empty_app: Flask, engine: str) -> None:
     migrations.upgrade(database.obj)
 
-    assert settings_of_this_thread(engine) == SETTINGS[engine]
-    assert run_concurrently(empty, lambda: settings_of_this_thread(engine)) == [SETTINGS[engine]]
+    assert read_connection_settings(engine) == CONNECTION_SETTINGS[engine]
+    assert run_concurrently(empty_app, lambda: read_connection_settings(engine)) == [CONNECTION_SETTINGS[engine]]
 
 
-def test_upgrade_that_fails_changes_nothing(
+def test_failed_upgrade_is_rolled_back(
     app: Flask, anna: FlaskClient, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_dog(anna)
-    before = tables()
+    before = list_tables()
 
-    def down_and_out(_: migrations.Runner) -> list[str]:
+    def downgrade_and_fail(_: migrations.Runner) -> list[str]:
         migrations.runner(database.obj).down()
         raise peewee.OperationalError("the disk is full")
 
-    monkeypatch.setattr(migrations.Runner, "up", down_and_out)
+    monkeypatch.setattr(migrations.Runner, "up", downgrade_and_fail)
     with pytest.raises(peewee.OperationalError, match="the disk is full"):
         migrations.upgrade(database.obj)
 
-    assert tables() == before
+    assert list_tables() == before
     assert Dog.select().count() == 1
-    assert settings_of_this_thread(engine) == SETTINGS[engine]
+    assert read_connection_settings(engine) == CONNECTION_SETTINGS[engine]
 
 
-@SQLITE_ONLY  # which can't keep them by itself while a table is made anew
-def test_upgrade_refuses_to_leave_rows_without_the_rows_they_name(
+@SQLITE_ONLY  # which does not enforce foreign keys while a table is recreated
+def test_upgrade_that_violates_foreign_keys_is_rolled_back(
     app: Flask, anna: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_dog(anna)
 
-    def forget_users(_: migrations.Runner) -> list[str]:
+    def delete_users(_: migrations.Runner) -> list[str]:
         User.delete().execute()
-        return ["0002_forget_users"]
+        return ["0002_delete_users"]
 
-    monkeypatch.setattr(migrations.Runner, "up", forget_users)
+    monkeypatch.setattr(migrations.Runner, "up", delete_users)
     with pytest.raises(peewee.IntegrityError, match="foreign keys"):
         migrations.upgrade(database.obj)
 
     assert User.select().count() == 1
 
 
-def test_down_takes_back_what_up_made(app: Flask, anna: FlaskClient) -> None:
+def test_down_reverts_all_migrations(app: Flask, anna: FlaskClient) -> None:
     add_dog(anna)
 
-    undone = [name for _ in NAMES for name in migrations.runner(database.obj).down()]
+    reverted = [name for _ in MIGRATIONS for name in migrations.runner(database.obj).down()]
 
-    assert undone == NAMES[::-1]
-    assert tables() == {"schema_migration"}
-    assert migrations.upgrade(database.obj) == NAMES
-    assert not differences(database.obj)
+    assert reverted == MIGRATIONS[::-1]
+    assert list_tables() == {"schema_migration"}
+    assert migrations.upgrade(database.obj) == MIGRATIONS
+    assert not diff_schema(database.obj)
 
 
-def upgrade_all(urls: list[str], gate: Any, answers: Any) -> None:
-    """What a process of the test below does: upgrade each database, all processes at the same moment."""
+def upgrade_all(urls: list[str], barrier: Any, results: Any) -> None:
+    """Upgrade each database, at the same time as the other processes of the test below."""
     for url in urls:
         opened = connect(url)
-        gate.wait()
+        barrier.wait()
         try:
-            answers.put(migrations.upgrade(opened))
+            results.put(migrations.upgrade(opened))
         except Exception as error:
-            answers.put(repr(error))
+            results.put(repr(error))
         finally:
             close_connections()
 
 
 @pytest.mark.system
-def test_upgrades_at_once_are_safe(new_database: Callable[..., str], engine: str) -> None:
+def test_concurrent_upgrades_are_safe(new_database: Callable[..., str], engine: str) -> None:
     rounds, processes = 60 if engine == "sqlite" else 10, 4
     urls = [new_database() for _ in range(rounds)]
-    start = multiprocessing.get_context("spawn")  # a process of its own, as a second server is
-    gate, answers = start.Barrier(processes), start.Queue()
-    workers = [start.Process(target=upgrade_all, args=(urls, gate, answers)) for _ in range(processes)]
+    context = multiprocessing.get_context("spawn")  # a new interpreter, as for a second server
+    barrier, queue = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=upgrade_all, args=(urls, barrier, queue)) for _ in range(processes)]
     for worker in workers:
         worker.start()
-    given = [answers.get(timeout=60) for _ in range(rounds * processes)]
+    results = [queue.get(timeout=60) for _ in range(rounds * processes)]
     for worker in workers:
         worker.join()
 
-    # In each round one applies them all, and the others wait and find nothing left to do.
-    assert sorted(given, key=str) == sorted([NAMES] * rounds + [[]] * rounds * (processes - 1), key=str)
+    # In each round one process applies all migrations, and the others wait and find none pending.
+    assert sorted(results, key=str) == sorted([MIGRATIONS] * rounds + [[]] * rounds * (processes - 1), key=str)
     for url in urls:
         opened = connect(url)
-        assert not differences(opened)
+        assert not diff_schema(opened)
         close_connections()
 
 
-# --- Counters ---
+# --- Rate-limit counters ---
 
 
-def test_no_count_is_lost_among_threads(app: Flask) -> None:
-    def count() -> list[int]:
+def test_concurrent_counts_are_not_lost(app: Flask) -> None:
+    def add_counts() -> list[int]:
         return [RateLimit.add("login", 1, 60) for _ in range(20)]
 
-    counts = [number for thread in run_concurrently(app, *[count] * 8) for number in thread]
+    counts = [number for thread in run_concurrently(app, *[add_counts] * 8) for number in thread]
 
     assert sorted(counts) == list(range(1, 161))
     assert RateLimit.current("login").count == 160
 
 
-def test_counts_of_other_keys_and_amounts_stand_apart(app: Flask) -> None:
-    assert [RateLimit.add("a", 1, 60), RateLimit.add("b", 5, 60), RateLimit.add("a", 2, 60)] == [
-        1,
-        5,
-        3,
-    ]
+def test_counters_are_independent_and_add_amounts(app: Flask) -> None:
+    assert [RateLimit.add("a", 1, 60), RateLimit.add("b", 5, 60), RateLimit.add("a", 2, 60)] == [1, 5, 3]
 
 
-def test_a_window_lasts_from_its_first_count(app: Flask) -> None:
+def test_window_starts_at_first_count(app: Flask) -> None:
     before = utc_now()
     RateLimit.add("a", 1, 60)
     after = utc_now()
@@ -634,7 +626,7 @@ def test_a_window_lasts_from_its_first_count(app: Flask) -> None:
     assert before + timedelta(seconds=60) <= RateLimit.current("a").expires_at <= after + timedelta(seconds=60)
 
 
-def test_expired_counters_go_and_begin_anew(app: Flask) -> None:
+def test_expired_counters_are_purged_and_restart(app: Flask) -> None:
     for key in ("a", "b", "c"):
         RateLimit.add(key, 3, 60)
     RateLimit.update(expires_at=utc_now()).where(RateLimit.key != "c").execute()
@@ -645,22 +637,18 @@ def test_expired_counters_go_and_begin_anew(app: Flask) -> None:
     assert RateLimit.add("c", 1, 60) == 4
 
 
-def test_forget_forgets_one_or_all(app: Flask) -> None:
+def test_delete_counters_deletes_one_or_all(app: Flask) -> None:
     for key in ("a", "b", "c"):
         RateLimit.add(key, 1, 60)
 
-    assert (
-        RateLimit.delete_counters("a"),
-        RateLimit.delete_counters("a"),
-        RateLimit.delete_counters(),
-    ) == (1, 0, 2)
+    assert [RateLimit.delete_counters("a"), RateLimit.delete_counters("a"), RateLimit.delete_counters()] == [1, 0, 2]
     assert RateLimit.select().count() == 0
 
 
-def test_a_new_database_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+def test_new_sqlite_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "dogs.sqlite"
-    made = connect(f"sqlite:///{path}")
-    migrations.upgrade(made)
+    connection = connect(f"sqlite:///{path}")
+    migrations.upgrade(connection)
     User.select().count()
 
     assert {file.name: file.stat().st_mode & 0o077 for file in tmp_path.glob("dogs.sqlite*")} == {
@@ -668,4 +656,4 @@ def test_a_new_database_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
         "dogs.sqlite-shm": 0,
         "dogs.sqlite-wal": 0,
     }
-    made.close()
+    connection.close()
