@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL and one store are one to their users: what one has answered, the other knows."""
+"""Two servers that share PostgreSQL and an S3 store: sessions, pictures, ETags, rate limits and migrations."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .postgres import Databases
 from .redis import NEEDS_REDIS
 from .s3 import S3, Bucket
 
-# Each test has users of its own on the same two servers.
-numbers = count(1)
-WRONG = "not this one"
+# Suffixes of usernames, which keep tests apart on the shared servers.
+user_numbers = count(1)
+WRONG_PASSWORD = "not this one"
 
 
 @pytest.fixture(scope="module")
 def store(s3: S3) -> Bucket:
-    """Where both servers keep their pictures."""
+    """The bucket in which both servers store pictures."""
     return s3.make_bucket()
 
 
 @pytest.fixture(scope="module")
-def machines(
+def cluster(
     system: None, databases: Databases, store: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoNodeCluster]:
-    """Two servers that share nothing but a database and a store."""
+    """Two servers that share only a database and a bucket."""
     url = databases.create()
-    folder = tmp_path_factory.mktemp("machines")
+    folder = tmp_path_factory.mktemp("cluster")
     shared = {"DATABASE_URL": url, "UPLOADS_URL": store.url, **store.s3.environment}
     with TwoNodeCluster(folder, RATELIMIT_ENABLED="false", **shared) as running:
         yield running
@@ -47,221 +47,220 @@ def machines(
 
 
 class User:
-    """A new user, who registers on one server and speaks to any."""
+    """A user who registers on one server and can call any."""
 
     def __init__(self, server: Server, name: str = "Anna", **content: Any) -> None:
-        self.name = f"{name}{next(numbers)}"
-        answer = call(server, "POST", "/user/register", data=registration_fields(self.name), **content)
-        assert answer.status_code == 201, answer.text
-        self.data = answer.json()["data"]
-        self.cookies = answer.cookies.get_dict()
+        self.name = f"{name}{next(user_numbers)}"
+        response = call(server, "POST", "/user/register", data=registration_fields(self.name), **content)
+        assert response.status_code == 201, response.text
+        self.data = response.json()["data"]
+        self.cookies = response.cookies.get_dict()
 
     def call(self, server: Server, method: str, path: str, **content: Any) -> requests.Response:
-        """Call a server with the session of this user."""
+        """Send a request to a server with this user's session."""
         return call(server, method, path, cookies=self.cookies, **content)
 
     def log_in(self, server: Server, password: str = PASSWORD) -> requests.Response:
-        """Log in once more, without the session that there is."""
+        """Start another session."""
         return call(server, "POST", "/user/login", json={"username": self.name, "password": password})
 
 
-def token_of(login: requests.Response) -> str:
-    """The bearer token of the session that this login has opened: its key, which the cookie holds and signs."""
-    held = login.cookies["session"].split(".")[0]
-    return json.loads(urlsafe_b64decode(held + "=" * (-len(held) % 4)))["_user_id"]
+def read_bearer_token(login: requests.Response) -> str:
+    """Return the session key of a login, which its cookie contains in signed form, as bearer token."""
+    payload = login.cookies["session"].split(".")[0]
+    return json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["_user_id"]
 
 
-def profile(server: Server, **who: Any) -> int:
-    """How the profile answers to somebody: in twenty calls on connections of their own, so that all processes do."""
-    (status,) = {call(server, "GET", "/user/profile", **who).status_code for _ in range(20)}
+def get_profile_status(server: Server, **credentials: Any) -> int:
+    """Return the status of the profile with these cookies or headers: the same in 20 calls, to reach all processes."""
+    (status,) = {call(server, "GET", "/user/profile", **credentials).status_code for _ in range(20)}
     return status
 
 
 # --- Sessions and accounts ---
 
 
-def test_a_session_made_on_one_is_valid_on_the_other_and_ended_there_ends_on_both(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one)
-    assert profile(machines.other, cookies=anna.cookies) == 200
+def test_session_is_valid_and_ends_on_both_servers(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one)
+    assert get_profile_status(cluster.other, cookies=anna.cookies) == 200
 
-    assert anna.call(machines.other, "POST", "/user/logout").status_code == 200
+    assert anna.call(cluster.other, "POST", "/user/logout").status_code == 200
 
-    assert [profile(server, cookies=anna.cookies) for server in machines.both] == [401, 401]
+    assert [get_profile_status(server, cookies=anna.cookies) for server in cluster.both] == [401, 401]
 
 
-def test_a_change_of_the_password_on_one_ends_other_sessions_and_tokens_on_the_other(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one)
-    again = anna.log_in(machines.other)
+def test_password_change_ends_other_sessions_on_both_servers(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one)
+    second_login = anna.log_in(cluster.other)
     change = {"current_password": PASSWORD, "new_password": "another horse"}
-    bearer = {"Authorization": f"Bearer {token_of(again)}"}
-    assert profile(machines.other, headers=bearer) == 200
+    bearer = {"Authorization": f"Bearer {read_bearer_token(second_login)}"}
+    assert get_profile_status(cluster.other, headers=bearer) == 200
 
-    assert anna.call(machines.one, "PUT", "/user/password", json=change).status_code == 200
+    assert anna.call(cluster.one, "PUT", "/user/password", json=change).status_code == 200
 
-    assert profile(machines.other, headers=bearer) == 401
-    assert profile(machines.other, cookies=again.cookies.get_dict()) == 401
-    assert profile(machines.other, cookies=anna.cookies) == 200
-    assert anna.log_in(machines.other).status_code == 401
-    assert anna.log_in(machines.other, "another horse").status_code == 200
+    assert get_profile_status(cluster.other, headers=bearer) == 401
+    assert get_profile_status(cluster.other, cookies=second_login.cookies.get_dict()) == 401
+    assert get_profile_status(cluster.other, cookies=anna.cookies) == 200
+    assert anna.log_in(cluster.other).status_code == 401
+    assert anna.log_in(cluster.other, "another horse").status_code == 200
 
 
-def test_an_account_deleted_on_one_is_gone_on_the_other(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one, files=photo_file())
-    dog = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
+def test_deleted_account_is_gone_on_both_servers(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one, files=photo_file())
+    dog = anna.call(cluster.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
     paths = [f"/user/{anna.data['id']}", f"/api/v1/dogs/{dog['id']}", f"/profile_pics/{anna.data['image']}"]
-    assert [call(machines.other, "GET", path).status_code for path in paths] == [200, 200, 200]
+    assert [call(cluster.other, "GET", path).status_code for path in paths] == [200, 200, 200]
 
-    gone = anna.call(machines.one, "DELETE", "/user/profile", json={"current_password": PASSWORD})
+    deleted = anna.call(cluster.one, "DELETE", "/user/profile", json={"current_password": PASSWORD})
 
-    assert gone.status_code == 200
-    assert [call(machines.other, "GET", path).status_code for path in paths] == [404, 404, 404]
-    assert profile(machines.other, cookies=anna.cookies) == 401
-    assert anna.log_in(machines.other).status_code == 401
+    assert deleted.status_code == 200
+    assert [call(cluster.other, "GET", path).status_code for path in paths] == [404, 404, 404]
+    assert get_profile_status(cluster.other, cookies=anna.cookies) == 401
+    assert anna.log_in(cluster.other).status_code == 401
 
 
-def test_of_registrations_of_one_name_on_both_at_once_one_wins_and_no_file_is_left_over(
-    machines: TwoNodeCluster, store: Bucket
-) -> None:
+def test_concurrent_duplicate_registration(cluster: TwoNodeCluster, store: Bucket) -> None:
     before = store.names()
-    name = f"Bob{next(numbers)}"
-    gate = threading.Barrier(8)
+    name = f"Bob{next(user_numbers)}"
+    barrier = threading.Barrier(8)
 
     def register(number: int) -> requests.Response:
         fields = {**registration_fields(name), "email": f"{name}-{number}@example.com"}
-        gate.wait()
-        return call(machines.both[number % 2], "POST", "/user/register", data=fields, files=photo_file())
+        barrier.wait()
+        return call(cluster.both[number % 2], "POST", "/user/register", data=fields, files=photo_file())
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(register, range(8)))
+        responses = list(threads.map(register, range(8)))
 
-    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 7}
-    (image,) = [answer.json()["data"]["image"] for answer in answers if answer.status_code == 201]
+    assert Counter(response.status_code for response in responses) == {201: 1, 409: 7}
+    (image,) = [response.json()["data"]["image"] for response in responses if response.status_code == 201]
     assert store.names() - before == {image, image.replace(".", "_2x.")}
 
 
 # --- Pictures and dogs ---
 
 
-def test_a_picture_uploaded_through_one_is_served_by_the_other_and_a_replaced_one_by_neither(
-    machines: TwoNodeCluster,
+def test_picture_upload_and_replacement_on_both_servers(
+    cluster: TwoNodeCluster,
 ) -> None:
-    anna = User(machines.one, files=photo_file())
+    anna = User(cluster.one, files=photo_file())
     path = f"/profile_pics/{anna.data['image']}"
-    here, there = (call(server, "GET", path) for server in machines.both)
-    assert here.status_code == there.status_code == 200
-    assert here.content == there.content
-    assert here.headers["ETag"] == there.headers["ETag"]
-    kept = call(machines.other, "GET", path, headers={"If-None-Match": here.headers["ETag"]})
-    assert kept.status_code == 304
+    first, second = (call(server, "GET", path) for server in cluster.both)
+    assert first.status_code == second.status_code == 200
+    assert first.content == second.content
+    assert first.headers["ETag"] == second.headers["ETag"]
+    cached = call(cluster.other, "GET", path, headers={"If-None-Match": first.headers["ETag"]})
+    assert cached.status_code == 304
 
-    replaced = anna.call(machines.other, "PUT", "/user/picture", files=photo_file())
+    replaced = anna.call(cluster.other, "PUT", "/user/picture", files=photo_file())
 
-    assert [call(server, "GET", path).status_code for server in machines.both] == [404, 404]
+    assert [call(server, "GET", path).status_code for server in cluster.both] == [404, 404]
     path = f"/profile_pics/{replaced.json()['data']['image']}"
-    assert [call(server, "GET", path).status_code for server in machines.both] == [200, 200]
+    assert [call(server, "GET", path).status_code for server in cluster.both] == [200, 200]
 
 
-def test_a_dog_changed_on_one_is_changed_on_the_other_where_an_older_state_is_refused(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one)
-    made = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"})
-    path = f"/api/v1/dogs/{made.json()['data']['id']}"
-    seen = {"If-Match": call(machines.other, "GET", path).headers["ETag"]}
+def test_stale_if_match_returns_412_on_other_server(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one)
+    created = anna.call(cluster.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"})
+    path = f"/api/v1/dogs/{created.json()['data']['id']}"
+    if_match = {"If-Match": call(cluster.other, "GET", path).headers["ETag"]}
 
-    changed = anna.call(machines.one, "PATCH", path, json={"name": "Max"}, headers=seen)
+    updated = anna.call(cluster.one, "PATCH", path, json={"name": "Max"}, headers=if_match)
 
-    assert changed.status_code == 200
-    assert call(machines.other, "GET", path).json()["data"]["name"] == "Max"
+    assert updated.status_code == 200
+    assert call(cluster.other, "GET", path).json()["data"]["name"] == "Max"
     for method, content in (("PATCH", {"json": {"name": "Bello"}}), ("DELETE", {})):
-        assert anna.call(machines.other, method, path, headers=seen, **content).status_code == 412
-    now = {"If-Match": changed.headers["ETag"]}
-    assert anna.call(machines.other, "DELETE", path, headers=now).status_code == 200
-    assert call(machines.one, "GET", path).status_code == 404
+        assert anna.call(cluster.other, method, path, headers=if_match, **content).status_code == 412
+    if_match = {"If-Match": updated.headers["ETag"]}
+    assert anna.call(cluster.other, "DELETE", path, headers=if_match).status_code == 200
+    assert call(cluster.one, "GET", path).status_code == 404
 
 
-def test_what_a_server_answered_before_is_never_answered_after_a_write_on_the_other(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one)
-    made = anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
-    path = f"/api/v1/dogs/{made['id']}"
-    lists = [{"user_id": made["user_id"]}, {"mine": "true"}, {"q": anna.name}, {"owner": anna.name, "sort": "-name"}]
-    etag = f'"{made["id"]}-1"'
-    assert call(machines.other, "GET", path, headers={"If-None-Match": etag}).status_code == 304
+def test_reads_after_write_on_other_server_are_fresh(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one)
+    created = anna.call(cluster.one, "POST", "/api/v1/dogs", json={"name": "Rex", "breed": "Poodle"}).json()["data"]
+    path = f"/api/v1/dogs/{created['id']}"
+    lists = [{"user_id": created["user_id"]}, {"mine": "true"}, {"q": anna.name}, {"owner": anna.name, "sort": "-name"}]
+    etag = f'"{created["id"]}-1"'
+    assert call(cluster.other, "GET", path, headers={"If-None-Match": etag}).status_code == 304
 
     for number in range(10):
-        writer, reader = (machines.one, machines.other) if number % 2 else (machines.other, machines.one)
-        changed = anna.call(writer, "PATCH", path, json={"name": f"Max {number}"})
-        assert changed.status_code == 200
+        writer, reader = (cluster.one, cluster.other) if number % 2 else (cluster.other, cluster.one)
+        updated = anna.call(writer, "PATCH", path, json={"name": f"Max {number}"})
+        assert updated.status_code == 200
 
-        seen = call(reader, "GET", path, headers={"If-None-Match": etag})
-        assert (seen.status_code, seen.json()["data"]) == (200, changed.json()["data"])
+        read = call(reader, "GET", path, headers={"If-None-Match": etag})
+        assert (read.status_code, read.json()["data"]) == (200, updated.json()["data"])
         for query in lists:
             found = anna.call(reader, "GET", "/api/v1/dogs", params=query).json()["data"]
-            assert found == [changed.json()["data"]], query
-        etag = changed.headers["ETag"]
-    assert anna.call(machines.one, "DELETE", path).status_code == 200
+            assert found == [updated.json()["data"]], query
+        etag = updated.headers["ETag"]
+    assert anna.call(cluster.one, "DELETE", path).status_code == 200
     for query in lists:
-        assert anna.call(machines.other, "GET", "/api/v1/dogs", params=query).json()["data"] == []
+        assert anna.call(cluster.other, "GET", "/api/v1/dogs", params=query).json()["data"] == []
 
 
-def test_a_page_is_followed_across_servers_by_its_cursor(machines: TwoNodeCluster) -> None:
-    anna = User(machines.one)
+def test_cursor_is_valid_on_other_server(cluster: TwoNodeCluster) -> None:
+    anna = User(cluster.one)
     names = [f"Dog {number}" for number in range(7)]
     for name in names:
-        anna.call(machines.one, "POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"})
+        anna.call(cluster.one, "POST", "/api/v1/dogs", json={"name": name, "breed": "Poodle"})
 
     found: list[str] = []
     query = {"user_id": anna.data["id"], "limit": 2, "sort": "-name"}
     for number in range(4):
-        page = call(machines.both[number % 2], "GET", "/api/v1/dogs", params=query).json()
+        page = call(cluster.both[number % 2], "GET", "/api/v1/dogs", params=query).json()
         found += [dog["name"] for dog in page["data"]]
         query["cursor"] = page["page"]["next"]
 
     assert found == names[::-1]
 
 
-# --- Limits ---
+# --- Rate limits ---
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=NEEDS_REDIS)])
-def limited(
+def rate_limited_cluster(
     request: pytest.FixtureRequest, system: None, databases: Databases, tmp_path: Path
 ) -> Iterator[TwoNodeCluster]:
-    """Two servers with limits, counted in the database and in Redis."""
+    """Two servers with rate limits, which are counted in the database or in Redis."""
     url = databases.create()
-    counted = "database://" if request.param == "database" else request.getfixturevalue("redis").url
-    settings = {"DATABASE_URL": url, "UPLOADS_URL": str(tmp_path / "uploads"), "RATELIMIT_STORAGE_URI": counted}
+    storage = "database://" if request.param == "database" else request.getfixturevalue("redis").url
+    settings = {"DATABASE_URL": url, "UPLOADS_URL": str(tmp_path / "uploads"), "RATELIMIT_STORAGE_URI": storage}
     with TwoNodeCluster(tmp_path, **settings) as running:
         yield running
     databases.drop(url)
 
 
-def test_failed_logins_and_registrations_are_counted_over_both(limited: TwoNodeCluster) -> None:
-    anna = User(limited.one)
-    failed = [anna.log_in(limited.both[number % 2], WRONG).status_code for number in range(10)]
-    assert failed == [401] * 10
-    for server in limited.both:
-        refused = anna.log_in(server)
-        assert refused.status_code == 429
-        assert 0 < int(refused.headers["Retry-After"]) <= 300
-    assert profile(limited.other, cookies=anna.cookies) == 200
+def test_rate_limits_hold_across_servers(rate_limited_cluster: TwoNodeCluster) -> None:
+    anna = User(rate_limited_cluster.one)
+    statuses = [anna.log_in(rate_limited_cluster.both[number % 2], WRONG_PASSWORD).status_code for number in range(10)]
+    assert statuses == [401] * 10
+    for server in rate_limited_cluster.both:
+        response = anna.log_in(server)
+        assert response.status_code == 429
+        assert 0 < int(response.headers["Retry-After"]) <= 300
+    assert get_profile_status(rate_limited_cluster.other, cookies=anna.cookies) == 200
 
-    # Anna's own was the first of thirty.
-    refused = [call(limited.both[number % 2], "POST", "/user/register", json={}).status_code for number in range(29)]
-    assert refused == [422] * 29
-    for server in limited.both:
+    # Anna's registration was the first of 30.
+    statuses = [
+        call(rate_limited_cluster.both[number % 2], "POST", "/user/register", json={}).status_code
+        for number in range(29)
+    ]
+    assert statuses == [422] * 29
+    for server in rate_limited_cluster.both:
         assert call(server, "POST", "/user/register", json={}).status_code == 429
 
 
-# --- The start ---
+# --- Startup ---
 
 
 @pytest.mark.system
-def test_of_two_that_start_at_once_on_an_empty_database_one_applies_the_migrations(
-    databases: Databases, tmp_path: Path
-) -> None:
+def test_concurrent_start_applies_migrations_once(databases: Databases, tmp_path: Path) -> None:
     url = databases.create()
-    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as machines:
-        applied = [server.output().count("Applied ") for server in machines.both]
-        assert [call(server, "GET", "/health/ready").status_code for server in machines.both] == [200, 200]
+    with TwoNodeCluster(tmp_path, DATABASE_URL=url, UPLOADS_URL=str(tmp_path / "uploads")) as cluster:
+        applied = [server.output().count("Applied ") for server in cluster.both]
+        assert [call(server, "GET", "/health/ready").status_code for server in cluster.both] == [200, 200]
 
     assert min(applied) == 0
     assert max(applied) > 0
