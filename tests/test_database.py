@@ -260,7 +260,7 @@ def test_close_idle_spares_connection_in_use(app: Flask) -> None:
 
 
 @POSTGRESQL_ONLY
-def test_failed_connection_raises_its_cause_without_retry(app: Flask) -> None:
+def test_failed_connection_raises_its_cause_immediately(app: Flask) -> None:
     unreachable = make_database(f"postgresql://kennel@127.0.0.1:{free_port()}/dogs", pool_size=1)
 
     for _ in range(3):
