@@ -1,4 +1,4 @@
-"""The React client, used in a real browser as its users do, on the real server."""
+"""The React client in a real browser against a real server: accounts, sessions, profile, and lost connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = NEEDS_NODE
 # --- Accounts ---
 
 
-def test_who_signs_up_with_a_photo_sees_it_before_and_after(any_site: Site, page: Page) -> None:
+def test_signup_photo_is_previewed_and_stored(any_site: Site, page: Page) -> None:
     page.goto(f"{any_site.origin}/signup")
     page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
     assert visible_image_url(page.get_by_role("main").locator("img")).startswith("blob:")
@@ -30,7 +30,7 @@ def test_who_signs_up_with_a_photo_sees_it_before_and_after(any_site: Site, page
     expect(picture).to_have_attribute("srcset", re.compile(r"_2x\.webp 2x$"))
 
 
-def test_a_login_lasts_over_a_reload_and_ends_with_the_logout(any_site: Site, page: Page) -> None:
+def test_login_survives_reload_until_logout(any_site: Site, page: Page) -> None:
     sign_up(page, any_site, "Anna")
 
     page.reload()
@@ -41,7 +41,7 @@ def test_a_login_lasts_over_a_reload_and_ends_with_the_logout(any_site: Site, pa
     expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
-def test_a_wrong_password_is_refused_and_the_right_one_leads_to_the_page_asked_for(any_site: Site, page: Page) -> None:
+def test_login_shows_error_then_redirects_to_requested_page(any_site: Site, page: Page) -> None:
     any_site.register("Anna")
     page.goto(f"{any_site.origin}/profile")
 
@@ -53,7 +53,7 @@ def test_a_wrong_password_is_refused_and_the_right_one_leads_to_the_page_asked_f
     assert page.url == f"{any_site.origin}/profile"
 
 
-def test_remember_me_keeps_the_login_when_the_browser_is_closed(site: Site, page: Page, browser: Browser) -> None:
+def test_remember_me_sets_persistent_cookie(site: Site, page: Page, browser: Browser) -> None:
     site.register("Anna")
     lifetimes = []
     for remember in (False, True):
@@ -68,7 +68,7 @@ def test_remember_me_keeps_the_login_when_the_browser_is_closed(site: Site, page
     assert lifetimes[1] > 0
 
 
-def test_what_the_server_refuses_stands_at_its_field_and_nothing_typed_is_lost(site: Site, page: Page) -> None:
+def test_signup_errors_are_shown_at_fields_and_keep_input(site: Site, page: Page) -> None:
     site.register("Anna")
     page.goto(f"{site.origin}/signup")
     page.get_by_label("Username").fill("anna")
@@ -85,10 +85,10 @@ def test_what_the_server_refuses_stands_at_its_field_and_nothing_typed_is_lost(s
     expect(page.get_by_label("E-mail address")).to_have_value("new@example.com")
 
 
-def test_a_file_that_is_no_picture_is_refused_with_words(site: Site, page: Page) -> None:
+def test_invalid_picture_shows_error(site: Site, page: Page) -> None:
     page.goto(f"{site.origin}/signup")
-    fake = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": b"<script>alert(1)</script>"}
-    page.locator("input[type=file]").set_input_files(fake)
+    invalid = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": b"<script>alert(1)</script>"}
+    page.locator("input[type=file]").set_input_files(invalid)
     page.get_by_label("Username").fill("Anna")
     page.get_by_label("E-mail address").fill("anna@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_picture_is_refused_with_words(site: Site, page: Page)
     expect(page.get_by_label("Username")).to_have_value("Anna")
 
 
-def test_too_many_tries_say_when_to_try_again(site: Site, page: Page) -> None:
+def test_rate_limited_login_shows_countdown(site: Site, page: Page) -> None:
     site.register("Anna")
     wrong = {"username": "Anna", "password": "not her password"}
     for _ in range(10):
@@ -113,13 +113,13 @@ def test_too_many_tries_say_when_to_try_again(site: Site, page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Too many attempts")
 
 
-def test_a_session_that_ended_elsewhere_leads_to_the_login_and_back(site: Site, page: Page) -> None:
+def test_ended_session_redirects_to_login_and_back(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
-    elsewhere = requests.Session()
-    elsewhere.post(f"{site.server.url}/user/login", json={"username": "Anna", "password": PASSWORD}, timeout=30)
+    other_device = requests.Session()
+    other_device.post(f"{site.server.url}/user/login", json={"username": "Anna", "password": PASSWORD}, timeout=30)
     change = {"current_password": PASSWORD, "new_password": "battery staple"}
-    assert elsewhere.put(f"{site.server.url}/user/password", json=change, timeout=30).ok
+    assert other_device.put(f"{site.server.url}/user/password", json=change, timeout=30).ok
 
     page.get_by_label("Username").fill("Hanna")
     page.get_by_role("button", name="Save username").click()
@@ -129,60 +129,60 @@ def test_a_session_that_ended_elsewhere_leads_to_the_login_and_back(site: Site, 
     expect(page.get_by_role("heading", name="Profile", exact=True)).to_be_visible()
 
 
-def test_a_logout_reaches_the_other_tabs(site: Site, page: Page) -> None:
+def test_logout_reaches_other_tabs(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
-    other = page.context.new_page()
-    other.goto(site.origin)
-    expect(account_button(other, "Anna")).to_be_visible()
+    other_tab = page.context.new_page()
+    other_tab.goto(site.origin)
+    expect(account_button(other_tab, "Anna")).to_be_visible()
 
     log_out(page, "Anna")
 
-    expect(other.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
+    expect(other_tab.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
-def test_every_field_of_the_profile_can_be_changed(site: Site, page: Page) -> None:
+def test_profile_form_changes_every_field(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
 
     page.get_by_label("Username").fill("Hanna")
     page.get_by_role("button", name="Save username").click()
     expect(account_button(page, "Hanna")).to_be_visible()
-    mail = page.locator("section").filter(has=page.get_by_role("heading", name="E-mail address"))
-    mail.get_by_label("E-mail address").fill("hanna@example.com")
-    mail.get_by_label("Current password").fill(PASSWORD)
-    mail.get_by_role("button", name="Save").click()
+    email_section = page.locator("section").filter(has=page.get_by_role("heading", name="E-mail address"))
+    email_section.get_by_label("E-mail address").fill("hanna@example.com")
+    email_section.get_by_label("Current password").fill(PASSWORD)
+    email_section.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Your new e-mail address is saved.")).to_be_visible()
-    secret = page.locator("section").filter(has=page.get_by_role("heading", name="Password"))
-    secret.get_by_label("Current password").fill("wrong password")
-    secret.get_by_label("New password").fill("battery staple")
-    secret.get_by_role("button", name="Save").click()
-    expect(secret.get_by_label("Current password")).to_have_accessible_description(re.compile("."))
-    secret.get_by_label("Current password").fill(PASSWORD)
-    secret.get_by_role("button", name="Save").click()
+    password_section = page.locator("section").filter(has=page.get_by_role("heading", name="Password"))
+    password_section.get_by_label("Current password").fill("wrong password")
+    password_section.get_by_label("New password").fill("battery staple")
+    password_section.get_by_role("button", name="Save").click()
+    expect(password_section.get_by_label("Current password")).to_have_accessible_description(re.compile("."))
+    password_section.get_by_label("Current password").fill(PASSWORD)
+    password_section.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Your new password is saved.")).to_be_visible()
 
     login = {"email": "hanna@example.com", "password": "battery staple"}
-    answer = requests.post(f"{site.server.url}/user/login", json=login, timeout=30)
-    assert answer.json()["data"]["username"] == "Hanna"
+    response = requests.post(f"{site.server.url}/user/login", json=login, timeout=30)
+    assert response.json()["data"]["username"] == "Hanna"
 
 
-def test_a_photo_can_be_replaced_and_removed(site: Site, page: Page) -> None:
+def test_photo_is_replaced_and_removed(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
     picture = page.get_by_role("img", name="Your photo")
-    drawn = visible_image_url(picture)
+    default_url = visible_image_url(picture)
 
     page.locator("input[type=file]").set_input_files(PHOTOS / "grace_hopper.jpg")
     page.get_by_role("button", name="Save photo").click()
     expect(page.get_by_role("button", name="Remove photo")).to_be_visible()
-    photo = visible_image_url(picture)
+    photo_url = visible_image_url(picture)
     page.get_by_role("button", name="Remove photo").click()
     expect(page.get_by_role("button", name="Remove photo")).to_be_hidden()
 
-    assert len({drawn, photo, visible_image_url(picture)}) == 3
+    assert len({default_url, photo_url, visible_image_url(picture)}) == 3
 
 
-def test_an_account_is_deleted_with_the_password_alone(site: Site, page: Page) -> None:
+def test_account_deletion_requires_password(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
     page.get_by_role("button", name="Delete account").click()
@@ -199,10 +199,10 @@ def test_an_account_is_deleted_with_the_password_alone(site: Site, page: Page) -
     assert requests.post(f"{site.server.url}/user/login", json=login, timeout=30).status_code == 401
 
 
-# --- Connection and addresses ---
+# --- Connection and URLs ---
 
 
-def test_a_lost_connection_says_so_keeps_the_form_and_goes_on_by_itself(site: Site, page: Page) -> None:
+def test_lost_connection_keeps_form_and_reconnects(site: Site, page: Page) -> None:
     sign_up(page, site, "Anna")
     page.goto(f"{site.origin}/profile")
     page.get_by_label("Username").fill("Hanna")
@@ -218,7 +218,7 @@ def test_a_lost_connection_says_so_keeps_the_form_and_goes_on_by_itself(site: Si
     expect(account_button(page, "Hanna")).to_be_visible()
 
 
-def test_an_address_that_leads_nowhere_says_so_and_leads_on(any_site: Site, page: Page) -> None:
+def test_unknown_url_shows_not_found_page(any_site: Site, page: Page) -> None:
     page.goto(f"{any_site.origin}/no/such/page")
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("run away")
@@ -227,7 +227,7 @@ def test_an_address_that_leads_nowhere_says_so_and_leads_on(any_site: Site, page
 
 
 @pytest.mark.parametrize("next_page", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
-def test_a_login_never_leads_to_another_site(site: Site, page: Page, next_page: str) -> None:
+def test_login_does_not_redirect_to_other_sites(site: Site, page: Page, next_page: str) -> None:
     site.register("Anna")
     page.goto(f"{site.origin}/login?next={next_page}")
 
