@@ -1,1 +1,1 @@
-"""What is measured, and how: `make bench`."""
+"""Benchmarks: `make bench`."""

@@ -1,6 +1,6 @@
-"""Measures Kennel beside its rivals and writes `bench/RESULTS.md`, its plot, and the table in the README: `make bench`.
+"""Benchmark Kennel against its baselines and write `bench/RESULTS.md`, its plot and the table in the README.
 
-Nothing else should run meanwhile. `make bench-quick` prints the first table alone.
+`make bench` needs an idle machine. `make bench-quick` measures the throughput only, and writes no files.
 """
 
 from __future__ import annotations
@@ -13,59 +13,60 @@ from typing import TypeVar
 from tests.live_server import ROOT
 
 from . import environment, logins, memory, profile_layers, report, scaling, startup, throughput
-from .processes import run_part
-from .targets import CALLS, CONTENDERS
+from .processes import run_program
+from .targets import CALLS, TARGETS
 
 T = TypeVar("T")
 ENGINES = list(throughput.ENGINES.values())
 
 
-def say(said: object) -> None:
-    """Print it at once."""
-    print(said, flush=True)
+def echo(text: object) -> None:
+    """Print and flush, so that progress shows while the output is piped."""
+    print(text, flush=True)
 
 
-def part(name: str, measure: Callable[..., T]) -> T:
-    """Measure a part, and say how long that took."""
-    say(f"\n{name}\n")
-    begun = time.perf_counter()
-    found = measure()
-    say(f"\n({time.perf_counter() - begun:.0f} s)")
-    return found
+def run_part(title: str, measure: Callable[[], T]) -> T:
+    """Run one benchmark, and print its title and how long it took."""
+    echo(f"\n{title}\n")
+    started = time.perf_counter()
+    results = measure()
+    echo(f"\n({time.perf_counter() - started:.0f} s)")
+    return results
 
 
 def measure_all() -> report.Results:
-    """All parts, one after the other."""
-    begun = time.perf_counter()
-    # What may fail for want of something comes first.
-    versions, hardware = environment.versions(), environment.machine()
+    """Run all benchmarks, one after the other."""
+    started = time.perf_counter()
+    # First, since it fails where a program is missing.
+    versions, hardware = environment.collect_versions(), environment.describe_hardware()
     return report.Results(
         versions=versions,
-        machine=hardware,
-        rates=part(
-            "Requests a second", lambda: throughput.run(ENGINES, list(CALLS.values()), CONTENDERS, throughput.FULL, say)
+        hardware=hardware,
+        throughput=run_part(
+            "Throughput",
+            lambda: throughput.measure(ENGINES, list(CALLS.values()), TARGETS, throughput.FULL, echo),
         ),
-        profiles=part("Where Kennel's time goes, in microseconds", lambda: profile_layers.measure(say)),
-        start=part("Start", lambda: startup.measure(say)),
-        logins=part("Logins and registrations", lambda: logins.measure(say)),
-        memory=part("Memory", lambda: memory.measure(say)),
-        growth=part("Growth", lambda: scaling.measure(say)),
-        seconds=time.perf_counter() - begun,
+        profiles=run_part("Profile, in microseconds", lambda: profile_layers.measure(echo)),
+        startup=run_part("Startup", lambda: startup.measure(echo)),
+        logins=run_part("Logins and registrations", lambda: logins.measure(echo)),
+        memory=run_part("Memory", lambda: memory.measure(echo)),
+        scaling=run_part("Scaling with data size", lambda: scaling.measure(echo)),
+        seconds=time.perf_counter() - started,
     )
 
 
 def main() -> None:
-    """Measure all parts and write down what was found; or the rates alone, and print them."""
+    """Run all benchmarks and write the results, or measure the throughput and print it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the first table alone, in two minutes, and write nothing")
+    parser.add_argument("--quick", action="store_true", help="throughput only, in two minutes, without writing files")
     if parser.parse_args().quick:
-        calls = [CALLS[name] for name in (*throughput.READS, *throughput.OTHERS)]
-        say(f"\n{report.ratio_table(throughput.run(ENGINES, calls, CONTENDERS, throughput.QUICK, say))}")
+        calls = [CALLS[name] for name in (*throughput.PUBLIC_READS, *throughput.LOGIN_CALLS)]
+        echo(f"\n{report.ratio_table(throughput.measure(ENGINES, calls, TARGETS, throughput.QUICK, echo))}")
         return
     results = measure_all()
     report.write(results)
-    say(f"\n{report.summary(results)}\nAll of it is in {report.RESULTS.relative_to(ROOT)}.")
+    echo(f"\n{report.summarize(results)}\nThe full results are in {report.RESULTS.relative_to(ROOT)}.")
 
 
 if __name__ == "__main__":
-    run_part(main)
+    run_program(main)

@@ -1,4 +1,4 @@
-"""Things that are done again and again, each by a thread of its own, and how many of them are done in a second."""
+"""Closed-loop load: each thread repeats an operation without pause, and the rate of completions is measured."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import linear_regression, median
 
-from .measurement import Finding
-from .processes import Failed
+from .measurement import Measurement
+from .processes import BenchmarkError
 
-ROUNDS, SECONDS = 5, 4.0
-# Enough that no worker ever waits for its next client, however the kernel shares out their connections.
+ROUNDS, ROUND_SECONDS = 5, 4.0
+# Enough that no worker ever waits for its next request, however the kernel distributes the connections.
 CLIENTS = 16
 JSON = {"Content_Type": "application/json"}
-# Something to be done again and again.
-Deed = Callable[[], object]
+Operation = Callable[[], object]
 
 
-def each_second(deeds: Sequence[Deed], seconds: float) -> float:
-    """How many deeds are done in a second, each of them by a thread of its own, again and again.
+def measure_rate(operations: Sequence[Operation], seconds: float) -> float:
+    """Return how many operations complete per second while one thread for each of them repeats it.
 
-    The slope of the line through the moments at which they were done: what was not done when the time was over, and
-    what is done at one moment with something else, then makes no difference.
+    The rate is the slope of the regression line through the completion times. It is not distorted by operations that
+    are unfinished at the end, nor by those that complete together.
     """
     end = time.perf_counter() + seconds
-    done: list[float] = []
+    completed: list[float] = []
 
-    def work(deed: Deed) -> None:
+    def work(operation: Operation) -> None:
         while time.perf_counter() < end:
-            deed()
-            done.append(time.perf_counter())
+            operation()
+            completed.append(time.perf_counter())
 
-    with ThreadPoolExecutor(len(deeds)) as pool:
-        list(pool.map(work, deeds))
-    moments = sorted(moment for moment in done if moment <= end)
-    return linear_regression(moments, range(len(moments))).slope
-
-
-def timed(deed: Deed) -> float:
-    """How many seconds it takes."""
-    begun = time.perf_counter()
-    deed()
-    return time.perf_counter() - begun
+    with ThreadPoolExecutor(len(operations)) as pool:
+        list(pool.map(work, operations))
+    times = sorted(time for time in completed if time <= end)
+    return linear_regression(times, range(len(times))).slope
 
 
-def compared(what: str, ours: Sequence[Deed], raw: Sequence[Deed], goal: float) -> list[Finding]:
-    """The rate of ours beside that of the raw deed on all cores, taking turns."""
-    rates = [(each_second(raw, SECONDS), each_second(ours, SECONDS)) for _ in range(ROUNDS)]
-    our, one = (median(column) for column in zip(*((our, one) for one, our in rates), strict=True))
-    note = f"{our:.2f} a second, and raw {one:.2f}"
-    return [Finding(what, [our / one for one, our in rates], "x", goal, at_least=True, note=note)]
+def time_call(operation: Operation) -> float:
+    """Return the seconds that one call takes."""
+    started = time.perf_counter()
+    operation()
+    return time.perf_counter() - started
 
 
-def expect(status: int, answer: tuple[int, bytes, bytes]) -> None:
-    """Raise `Failed` for another status."""
-    if answer[0] != status:
-        raise Failed(f"the server answers {answer[0]} and not {status}: {answer[2][:200].decode(errors='replace')}")
+def compare_rates(name: str, ours: Sequence[Operation], raw: Sequence[Operation], goal: float) -> list[Measurement]:
+    """Measure Kennel's rate relative to that of the raw operation on all cores, in alternating rounds."""
+    rates = [(measure_rate(raw, ROUND_SECONDS), measure_rate(ours, ROUND_SECONDS)) for _ in range(ROUNDS)]
+    raw_rates, our_rates = zip(*rates, strict=True)
+    ratios = [our_rate / raw_rate for raw_rate, our_rate in rates]
+    note = f"{median(our_rates):.2f} per second, raw {median(raw_rates):.2f}"
+    return [Measurement(name, ratios, "x", goal, goal_is_minimum=True, note=note)]
+
+
+def expect_status(status: int, response: tuple[int, bytes, bytes]) -> None:
+    """Raise `BenchmarkError` if the response has another status."""
+    if response[0] != status:
+        body = response[2][:200].decode(errors="replace")
+        raise BenchmarkError(f"the server responded with {response[0]} instead of {status}: {body}")

@@ -1,4 +1,4 @@
-"""A client that takes next to no time of its own, for what is measured one request after the other."""
+"""A minimal HTTP client with next to no overhead, to measure latency one request at a time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from .processes import Failed
+from .processes import BenchmarkError
 
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Connection:
-    """A connection that stays open, and the headers that each of its requests has."""
+    """A keep-alive connection, with default headers for its requests. A context manager."""
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         address = urlsplit(url)
         self.socket = socket.create_connection((address.hostname or "", address.port or 80), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.headers = dict(headers or {})
-        lines = {"Host": address.netloc, **self.headers}
-        self.head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self.header_lines = format_headers({"Host": address.netloc, **self.headers})
 
     def __enter__(self) -> Connection:
         return self
@@ -30,41 +29,46 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes, bytes]:
-        """Status, head and body of the answer. Underscores in names of headers are hyphens."""
-        lines = {name.replace("_", "-"): value for name, value in headers.items()}
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes, bytes]:
+        """Return the status, head and body of the response. Underscores in header names become hyphens."""
+        extra = {name.replace("_", "-"): value for name, value in headers.items()}
         if method != "GET":
-            lines["Content-Length"] = str(len(body))
-        more = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self.socket.sendall(f"{method} {path} HTTP/1.1\r\n{self.head}{more}\r\n".encode() + body)
-        received = self.more()
+            extra["Content-Length"] = str(len(body))
+        head = f"{method} {path} HTTP/1.1\r\n{self.header_lines}{format_headers(extra)}\r\n"
+        self.socket.sendall(head.encode() + body)
+        received = self.receive()
         while b"\r\n\r\n" not in received:
-            received += self.more()
-        head, _, content = received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
+            received += self.receive()
+        response_head, _, content = received.partition(b"\r\n\r\n")
+        length = CONTENT_LENGTH.search(response_head)
         missing = int(length[1]) - len(content) if length else 0
         while missing > 0:
-            part = self.more()
-            content += part
-            missing -= len(part)
-        return int(head[9:12]), head, content
+            chunk = self.receive()
+            content += chunk
+            missing -= len(chunk)
+        return int(response_head[9:12]), response_head, content
 
-    def more(self) -> bytes:
-        """What comes next. Raises `Failed` at its end."""
+    def receive(self) -> bytes:
+        """Return the next bytes. Raise `BenchmarkError` at the end of the stream."""
         received = self.socket.recv(1 << 18)
         if not received:
-            raise Failed("a server closed a connection in the middle of an answer")
+            raise BenchmarkError("the server closed the connection in the middle of a response")
         return received
 
     def get(self, path: str) -> bytes:
-        """The body of an answer. Raises `Failed` for one that is an error."""
-        status, _, body = self.send("GET", path)
+        """Return the body of a response. Raise `BenchmarkError` unless its status is 200."""
+        status, _, body = self.request("GET", path)
         if status != 200:
-            raise Failed(f"GET {path} is answered with {status}")
+            raise BenchmarkError(f"GET {path} responded with {status}")
         return body
 
-    def seconds(self, path: str) -> float:
-        """How long the answer takes. Raises as `get` does."""
-        begun = time.perf_counter()
+    def time_get(self, path: str) -> float:
+        """Return the seconds that a GET takes. Raise `BenchmarkError` unless the status is 200."""
+        started = time.perf_counter()
         self.get(path)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
+
+
+def format_headers(headers: Mapping[str, str]) -> str:
+    """Return the header lines of a request."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())

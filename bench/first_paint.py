@@ -1,8 +1,12 @@
-"""How long a newcomer's browser takes on a slow line to show the client, and how much JavaScript it has to load."""
+"""First paint of the React client on a slow connection, and the size of its JavaScript: `python -m bench.first_paint`.
+
+The client must be built. The cache of the browser is empty.
+"""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from tests.browser import chromium
 from tests.live_server import ROOT, Server
 
 ROUNDS = 5
-# "Fast 3G", as the developer tools of Chromium define it: bytes a second, and milliseconds before each answer.
+# "Fast 3G" of Chromium's developer tools: throughput in bytes per second, latency in milliseconds.
 FAST_3G = {
     "offline": False, "latency": 562.5, "downloadThroughput": 1.6e6 / 8 * 0.9, "uploadThroughput": 750e3 / 8 * 0.9,
 }  # fmt: skip
@@ -24,8 +28,8 @@ PAINTS = """() => new Promise(resolve => new PerformanceObserver(list => resolve
 })).observe({type: "largest-contentful-paint", buffered: true}))"""
 
 
-def visit(browser: Browser, url: str) -> dict[str, float]:
-    """The first and the largest paint of a first visit, in milliseconds, and its JavaScript, in packed bytes."""
+def measure_visit(browser: Browser, url: str) -> dict[str, float]:
+    """Return the first and the largest contentful paint in milliseconds, and the compressed JavaScript in bytes."""
     with browser.new_context() as context:
         page = context.new_page()
         network = context.new_cdp_session(page)
@@ -36,15 +40,14 @@ def visit(browser: Browser, url: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the medians of some first visits."""
+    """Measure some first visits and print the medians."""
     if not (ROOT / "client" / "dist").exists():
-        print("left out: the client is not built. Install Node.js, and then: make run")
-        return
+        sys.exit("The client is not built. Install Node.js, and build it with: make run")
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server") as server, chromium() as browser:
-        visits = [visit(browser, f"http://localhost:{server.port}/") for _ in range(ROUNDS)]
+        visits = [measure_visit(browser, f"http://localhost:{server.port}/") for _ in range(ROUNDS)]
     first, largest, script = (statistics.median(visit[name] for visit in visits) for name in visits[0])
-    print(f"median of {ROUNDS}: first paint {first / 1000:.2f} s, largest paint {largest / 1000:.2f} s")
-    print(f"JavaScript of the first load: {script / 1000:.0f} kB packed")
+    print(f"median of {ROUNDS}: first contentful paint {first / 1000:.2f} s, largest {largest / 1000:.2f} s")
+    print(f"JavaScript of the first load: {script / 1000:.0f} kB compressed")
 
 
 if __name__ == "__main__":

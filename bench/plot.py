@@ -1,6 +1,6 @@
-"""Draws how long lists and searches take by the number of dogs: `python -m bench.plot FILE.json FILE.png`.
+"""Plot the latency of lists and searches by number of dogs: `python -m bench.plot FILE.json FILE.png`.
 
-It is run by the Python of `bench/.venv`, where matplotlib is, and imports nothing of Kennel.
+This runs in `bench/.venv`, which has matplotlib, and imports nothing of Kennel.
 """
 
 from __future__ import annotations
@@ -19,33 +19,36 @@ COLOURS = {"SQLite": "#0b7285", "PostgreSQL": "#c2255c"}
 
 
 def draw_lines(axes: Axes, lines: list[dict[str, Any]], title: str) -> None:
-    """One thin line for each list or search, and a thick one through the medians of each engine."""
+    """Draw a thin line per list or search, and a thick one through the medians of each engine."""
     for engine, colour in COLOURS.items():
-        some = [line for line in lines if line["engine"] == engine]
-        sizes = sorted({int(size) for line in some for size in line["times"]})
-        for line in some:
-            there = [size for size in sizes if str(size) in line["times"]]
-            axes.plot(there, [line["times"][str(size)] for size in there], color=colour, linewidth=0.6, alpha=0.35)
-        middle = [median(line["times"][str(size)] for line in some if str(size) in line["times"]) for size in sizes]
+        of_engine = [
+            {int(size): ms for size, ms in line["times"].items()} for line in lines if line["engine"] == engine
+        ]
+        for times in of_engine:
+            sizes = sorted(times)
+            axes.plot(sizes, [times[size] for size in sizes], color=colour, linewidth=0.6, alpha=0.35)
+        sizes = sorted({size for times in of_engine for size in times})
+        medians = [median(times[size] for times in of_engine if size in times) for size in sizes]
         if sizes:
-            axes.plot(sizes, middle, color=colour, linewidth=2.2, marker="o", label=f"{engine}: median of {len(some)}")
-    axes.set(title=title, xscale="log", yscale="log", xlabel="dogs in the database", ylabel="milliseconds a request")
+            label = f"{engine}: median of {len(of_engine)}"
+            axes.plot(sizes, medians, color=colour, linewidth=2.2, marker="o", label=label)
+    axes.set(title=title, xscale="log", yscale="log", xlabel="dogs in the database", ylabel="milliseconds per request")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(which="major", alpha=0.3)
     axes.legend(frameon=False)
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(results: dict[str, Any], path: Path) -> None:
     """Draw both plots into one picture."""
     mpl.use("Agg")
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    draw_lines(left, found["lists"], "Lists: first page, by every sort and filter")
-    draw_lines(right, found["searches"], "Searches: the first 20 dogs with a text")
-    # From its bottom on, so that small waves look small.
+    draw_lines(left, results["lists"], "Lists: first page, every sort and filter")
+    draw_lines(right, results["searches"], "Searches: the first 20 matches")
+    # A fixed lower limit, so that small variations look small.
     left.set_ylim(0.1, max(10, left.get_ylim()[1]))
-    right.axhline(found["goal"], color="#868e96", linestyle="--", linewidth=1, label=f"goal: {found['goal']} ms")
+    right.axhline(results["goal"], color="#868e96", linestyle="--", linewidth=1, label=f"goal: {results['goal']} ms")
     right.legend(frameon=False)
-    # Without a date, so that the same numbers make the same file.
+    # No metadata, so that the same figures result in the same file.
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

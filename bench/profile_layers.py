@@ -1,8 +1,8 @@
-"""Where the time of Kennel's requests goes, layer by layer: `python -m bench.profile_layers`.
+"""A profile of Kennel's requests, layer by layer: `python -m bench.profile_layers`.
 
-The application of `run.py` is called in a process of its own, without a server, one request after the other. A thousand
-times a second it is looked which code runs. What the server, its threads and the sockets take is what an answer of the
-real server takes of its core more than one of the application alone.
+The application of `run.py` is called in a process without a server, one request after the other, under a sampling
+profiler. The cost of the server, its threads and its sockets is the difference between the CPU time of the real server
+per response and that of the application.
 """
 
 from __future__ import annotations
@@ -18,103 +18,105 @@ from typing import Any
 
 from tests.live_server import ROOT
 
-from .measurement import table
-from .processes import Failed, run_part
+from .measurement import format_table
+from .processes import BenchmarkError, run_program
 from .sampling_profiler import Profile
-from .targets import CALLS, KENNEL, KEY, OURS, POSTGRESQL, SQLITE, Call, sample
-from .throughput import ENGINES, Rates, databases, settle
-from .wrk import request
+from .targets import CALLS, KENNEL, KENNEL_PYTHON, POSTGRESQL, SECRET_KEY, SQLITE, Call, sample_rows
+from .throughput import ENGINES, Throughput, database_factory, prepare_database
+from .wrk import build_request
 
-MEASURED = [CALLS[name] for name in ("list", "one", "profile", "change", "create")]
+PROFILED_CALLS = [CALLS[name] for name in ("list", "one", "profile", "change", "create")]
 
 
-def requests_of(call: Call) -> list[dict[str, Any]]:
-    """The requests of a call, which say whether a user has to be logged in."""
+def build_requests(call: Call) -> list[dict[str, Any]]:
+    """Return the requests of a call, each with whether it needs a login."""
     return [
-        {**request(call.method, path, {}, body), "logged_in": call.logged_in}
+        {**build_request(call.method, path, {}, body), "needs_login": call.needs_login}
         for body in call.bodies
         for path in call.paths
     ]
 
 
-def look_at(
+def profile_calls(
     engine: str,
     url: str,
     folder: Path,
     calls: Mapping[str, Sequence[Mapping[str, Any]]],
-    login: Mapping[str, str] | None = None,
+    credentials: Mapping[str, str] | None = None,
 ) -> list[Profile]:
-    """The profiles of these calls of the application with this database. Raises `Failed`."""
+    """Profile the application with this database. `calls` has the requests by name. Raise `BenchmarkError`."""
     with open(folder / "log", "w") as log:
-        done = subprocess.run(
-            [OURS, "-m", "bench.sampling_profiler"],
+        completed = subprocess.run(
+            [KENNEL_PYTHON, "-m", "bench.sampling_profiler"],
             check=False,
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url, "SECRET_KEY": KEY, **KENNEL.settings},
-            input=json.dumps({"engine": engine, "login": login, "calls": calls}),
+            env={**os.environ, "DATABASE_URL": url, "SECRET_KEY": SECRET_KEY, **KENNEL.settings},
+            input=json.dumps({"engine": engine, "credentials": credentials, "calls": calls}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
         )
-    if done.returncode:
-        said = (folder / "log").read_text().strip().splitlines()
-        raise Failed(f"the application can't be looked at: {said[-1] if said else 'it says nothing'}")
-    return [Profile(**each) for each in json.loads(done.stdout)]
+    if completed.returncode:
+        lines = (folder / "log").read_text().strip().splitlines()
+        raise BenchmarkError(f"the application could not be profiled: {lines[-1] if lines else 'no output'}")
+    return [Profile(**each) for each in json.loads(completed.stdout)]
 
 
-def measure(say: Callable[[object], None], engines: Sequence[str] = (SQLITE, POSTGRESQL)) -> list[Profile]:
-    """The profiles of all calls on these engines."""
-    found, rows = [], sample()
-    login = {name: rows["users"][0][name] for name in ("username", "password")}
+def measure(echo: Callable[[object], None], engines: Sequence[str] = (SQLITE, POSTGRESQL)) -> list[Profile]:
+    """Profile all calls on these engines."""
+    results, rows = [], sample_rows()
+    credentials = {name: rows["users"][0][name] for name in ("username", "password")}
     for engine in engines:
-        with tempfile.TemporaryDirectory() as name, databases(engine, Path(name)) as new_database:
-            folder, url = Path(name), new_database()
+        with tempfile.TemporaryDirectory() as name, database_factory(engine, Path(name)) as create_database:
+            folder, url = Path(name), create_database()
             (folder / "rows.json").write_text(json.dumps(rows))
-            KENNEL.fill(url, folder / "rows.json")
-            settle(KENNEL.name, url)
-            some = look_at(engine, url, folder, {call.name: requests_of(call) for call in MEASURED}, login)
-        say(f"{engine}\n{profiles_table(some)}")
-        found += some
-    return found
+            KENNEL.seed(url, folder / "rows.json")
+            prepare_database(KENNEL.name, url)
+            calls = {call.name: build_requests(call) for call in PROFILED_CALLS}
+            profiles = profile_calls(engine, url, folder, calls, credentials)
+        echo(f"{engine}\n{format_profiles(profiles)}")
+        results += profiles
+    return results
 
 
-def profiles_table(profiles: Sequence[Profile], rates: Sequence[Rates] = ()) -> str:
-    """A table in Markdown of the profiles of one engine, beside what the real server takes, where that is known."""
-    known = {each.call: each for each in rates if (each.engine, each.contender) == (profiles[0].engine, KENNEL.name)}
+def format_profiles(profiles: Sequence[Profile], throughput: Sequence[Throughput] = ()) -> str:
+    """Return a Markdown table of the profiles of one engine, with the CPU time of the real server where it is known."""
+    servers = {
+        each.call: each for each in throughput if (each.engine, each.target) == (profiles[0].engine, KENNEL.name)
+    }
     titles = [CALLS[each.call].title if each.call in CALLS else each.call for each in profiles]
-    columns = [column_of(each, known.get(each.call)) for each in profiles]
-    # A line that says nothing is left out.
-    names = [name for name in columns[0] if any(column[name] for column in columns)]
-    return table(["microseconds", *titles], [[name, *[column[name] for column in columns]] for name in names])
+    columns = [format_column(each, servers.get(each.call)) for each in profiles]
+    rows = [[name, *[column[name] for column in columns]] for name in columns[0]]
+    return format_table(["microseconds", *titles], [row for row in rows if any(row[1:])])
 
 
-def column_of(profile: Profile, rates: Rates | None) -> dict[str, str]:
-    """What a request takes by the clock, and its parts; and of the core, alone and in the server."""
+def format_column(profile: Profile, server: Throughput | None) -> dict[str, str]:
+    """Return the cells of one call by row: its wall time by layer, and its CPU time without and with the server."""
 
-    def part(taken: float) -> str:
-        return f"{taken:,.0f} ({taken / profile.wall:.0%})"
+    def share(microseconds: float) -> str:
+        return f"{microseconds:,.0f} ({microseconds / profile.wall:.0%})"
 
-    writes = profile.unsynced != profile.wall
+    sync = share(max(profile.wall - profile.unsynced, 0)) if profile.unsynced != profile.wall else ""
     return {
-        "**application, by the clock**": f"**{profile.wall:,.0f}**",
-        **{layer: part(taken) for layer, taken in profile.layers.items()},
-        "of that in the database: until the disk has it": part(max(profile.wall - profile.unsynced, 0))
-        if writes
+        "**application, wall time**": f"**{profile.wall:,.0f}**",
+        **{layer: share(microseconds) for layer, microseconds in profile.layers.items()},
+        "of which disk sync": sync,
+        "application, CPU time": f"{profile.cpu:,.0f}",
+        "**server, CPU time**": f"**{server.cpu_microseconds:,.0f}**" if server else "",
+        "difference: granian, threads, sockets": f"{max(server.cpu_microseconds - profile.cpu, 0):,.0f}"
+        if server
         else "",
-        "application, of its core": f"{profile.cpu:,.0f}",
-        "**server, of its core**": f"**{rates.cpu:,.0f}**" if rates else "",
-        "so granian, threads, sockets": f"{max(rates.cpu - profile.cpu, 0):,.0f}" if rates else "",
-        "the server's core works": f"{rates.busy:.0%} of the time" if rates else "",
+        "server CPU utilization": f"{server.utilization:.0%}" if server else "",
     }
 
 
 def main() -> None:
-    """Print what was found."""
+    """Profile all calls and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile_layers", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--engine", choices=ENGINES, action="append", help="this one alone")
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="only this engine")
     engines = parser.parse_args().engine or ENGINES
-    measure(lambda said: print(said, flush=True), [ENGINES[engine] for engine in engines])
+    measure(lambda text: print(text, flush=True), [ENGINES[engine] for engine in engines])
 
 
 if __name__ == "__main__":
-    run_part(main)
+    run_program(main)

@@ -1,4 +1,4 @@
-"""What a run of the bench has found, as Markdown: `bench/RESULTS.md`, and the table in the README."""
+"""The results of a benchmark run as Markdown: `bench/RESULTS.md`, and the table in the README."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 
 from tests.live_server import ROOT
 
-from .datasets import FEWEST, MOST
-from .measurement import Finding, figure, findings_table, table
-from .processes import Failed
-from .profile_layers import profiles_table
+from .datasets import LARGEST, SMALLEST
+from .measurement import Measurement, format_measurements, format_number, format_table
+from .processes import BenchmarkError
+from .profile_layers import format_profiles
 from .sampling_profiler import Profile
-from .scaling import DEEP, FIRST_PAGE, GROWTH, LIMIT, SEARCH_MS, Asked, Growth, grown, taken
-from .targets import CALLS, CONTENDERS, KENNEL, THEIRS
-from .throughput import GOALS, OTHERS, READS, Rates, ratio
+from .scaling import DEEP_PAGE_NUMBER, FIRST_PAGE, GROWTH_GOAL, LIMIT, SEARCH_GOAL_MS, QueryTiming, Scaling
+from .targets import BASELINES_PYTHON, CALLS, KENNEL, TARGETS
+from .throughput import GOALS, LOGIN_CALLS, PUBLIC_READS, Throughput, throughput_ratio
 from .wrk import CONNECTIONS
 
 RESULTS, PLOT, README = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "scaling.png", ROOT / "README.md"
-# Where the README has the table of ratios.
+# The markers around the table in the README.
 BEGIN, END = "<!-- The table of ratios is written by make bench. -->\n", "<!-- Until here. -->\n"
-RIVALS = [contender.name for contender in CONTENDERS if contender is not KENNEL]
+BASELINE_NAMES = [target.name for target in TARGETS if target is not KENNEL]
 TITLES = {
     "FastAPI": "FastAPI",
     "Django": "Django REST framework",
@@ -34,249 +34,262 @@ TITLES = {
     "Express": "Express",
     "empty Flask": "an empty Flask view",
 }
-# A server whose core is idle for more than this waits for something else than itself.
-BUSY = 0.9
-# With less than this to spare, what sends the requests may be what holds a server up.
+# A server with a utilization below this waits for something else than its core.
+FULL_UTILIZATION = 0.9
+# Above this utilization, the load generator may be the bottleneck.
 FULL_LOAD = 0.95
 INTRODUCTION = """\
-# How fast Kennel is
+# Benchmark results
 
-Written by `make bench`, all in one run, in {minutes:.0f} minutes. Each server has one worker process on a core of its
-own; [wrk](https://github.com/wg/wrk) asks it by {connections} connections from another core, where PostgreSQL runs too.
-All have the same rows and answer the same calls, which is checked before they are timed, and all write each commit to
-the disk. They take turns, round by round. Kennel has everything switched on: sessions, checks of the origin, CORS,
-limits, headers, and a line of log for each request. Numbers are medians, with the least and the most of all rounds in
-brackets. The rivals are in [rivals/](rivals).
+Written by `make bench`, in one run of {minutes:.0f} minutes. Each server has one worker process on a core to itself.
+[wrk](https://github.com/wg/wrk) sends requests over {connections} connections from another core, which PostgreSQL
+shares. All servers have the same rows and answer the same calls, which is verified before they are timed, and all sync
+every commit to disk. They take turns, round by round. Kennel has everything enabled: sessions, origin checks, CORS,
+rate limits, security headers, and a log line per request. Figures are medians, with the minimum and maximum of all
+rounds in parentheses. The baselines are in [baselines/](baselines).
 """
-ABOUT_RATIOS = """\
-How many times as many requests a second Kennel answers as a rival does: 2x is twice as many, and below 1x Kennel is the
-slower one.
+ABOUT_COMPARISON = """\
+Kennel's requests per second relative to each baseline: 2x is twice as many, and below 1x Kennel is slower.
 """
-ABOUT_RATES = """\
-On one core. A percentage says that the server's core worked for that part of the time only: the server waited for the
-database, and that for the disk.
+ABOUT_THROUGHPUT = """\
+Requests per second on one core. A percentage is the CPU utilization of a server that did not use its core fully: it
+waited for the database, or the disk.
 """
-ABOUT_LAYERS = """\
-Kennel's application alone, without a server, called by one client after the other. A thousand times a second it is
-looked which code runs. Below that stands what a request takes of the core, alone and in the real server with its 16
-clients: the difference is the server with its threads and sockets, and what threads cost each other.
+ABOUT_PROFILE = """\
+Kennel's application without a server, called by one client, under a profiler that samples the stack a thousand times
+per second. Below that is the CPU time of a request, of the application alone and of the real server with 16 clients:
+the difference is the cost of the server with its threads and sockets, and of contention between threads.
 """
 ABOUT_LOGINS = """\
-bcrypt's cost is 12. Kennel has one worker process for each core here, and "raw" is the same work without any server, on
-as many cores.
+The bcrypt cost is 12. Kennel has one worker process per core here, and "raw" is the same work without a server, on as
+many cores.
 """
-ABOUT_GROWTH = f"""\
-Lists of {LIMIT} dogs over the API, one request after the other: how many times as long they take with {MOST:,} dogs as
-with {FEWEST:,}, and how long they take then. The goal is at most {GROWTH:g}x. The deep page is page {DEEP:,}; among
-{FEWEST:,} dogs it is a full page near their end. A search for three letters or more has to take at most {SEARCH_MS} ms.
+ABOUT_SCALING = f"""\
+Lists of {LIMIT} dogs over the API, one request after the other: the latency with {LARGEST:,} dogs relative to that
+with {SMALLEST:,}, and in milliseconds. The goal is at most {GROWTH_GOAL:g}x. The deep page is page
+{DEEP_PAGE_NUMBER:,}; of {SMALLEST:,} dogs it is a full page near the end. The goal of a search for three letters or
+more is at most {SEARCH_GOAL_MS} ms.
 """
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that one run has found."""
+    """The results of one run."""
 
-    rates: Sequence[Rates]
+    throughput: Sequence[Throughput]
     profiles: Sequence[Profile]
-    logins: Sequence[Finding]
-    growth: Growth
-    memory: Sequence[Finding]
-    start: Sequence[Finding]
-    machine: Mapping[str, str]
+    logins: Sequence[Measurement]
+    scaling: Scaling
+    memory: Sequence[Measurement]
+    startup: Sequence[Measurement]
+    hardware: Mapping[str, str]
     versions: Mapping[str, str]
     seconds: float
 
 
-def ratios_of(rates: Sequence[Rates]) -> dict[tuple[str, str, str], Finding]:
-    """How many times as fast as each rival Kennel is, by engine, call and rival."""
-    ours = {(each.engine, each.call): each for each in rates if each.contender == KENNEL.name}
+def throughput_ratios(throughput: Sequence[Throughput]) -> dict[tuple[str, str, str], Measurement]:
+    """Return Kennel's throughput relative to each baseline, by engine, call and baseline."""
+    ours = {(each.engine, each.call): each for each in throughput if each.target == KENNEL.name}
     return {
-        (each.engine, each.call, each.contender): ratio(ours[each.engine, each.call], each)
-        for each in rates
-        if each.contender != KENNEL.name and (each.engine, each.call) in ours
+        (each.engine, each.call, each.target): throughput_ratio(ours[each.engine, each.call], each)
+        for each in throughput
+        if each.target != KENNEL.name and (each.engine, each.call) in ours
     }
 
 
-def rows_of(rates: Sequence[Rates]) -> list[tuple[str, str]]:
-    """Engines and calls, in the order in which they were measured."""
-    return list(dict.fromkeys((each.engine, each.call) for each in rates))
+def measured_calls(throughput: Sequence[Throughput]) -> list[tuple[str, str]]:
+    """Return the engines and calls in the order in which they were measured."""
+    return list(dict.fromkeys((each.engine, each.call) for each in throughput))
 
 
-def ratio_table(rates: Sequence[Rates]) -> str:
-    """The table of ratios, with the goals above the calls that they are for."""
-    ratios = ratios_of(rates)
-    rivals = [rival for rival in RIVALS if any(rival == found for _, _, found in ratios)]
+def ratio_table(throughput: Sequence[Throughput]) -> str:
+    """Return the table of ratios, with the goals above the calls that they are for."""
+    ratios = throughput_ratios(throughput)
+    baselines = [name for name in BASELINE_NAMES if any(name == baseline for _, _, baseline in ratios)]
     rows = []
-    for names, what in ((READS, "*goal for the list and one dog*"), (OTHERS, "*goal for what needs a login*")):
-        some = [(engine, call) for engine, call in rows_of(rates) if call in names]
-        if some:
-            rows.append([what, *[goals_of(names, rival) for rival in rivals]])
+    for names, title in (
+        (PUBLIC_READS, "*goal for the list and one dog*"),
+        (LOGIN_CALLS, "*goal for what needs a login*"),
+    ):
+        calls = [(engine, call) for engine, call in measured_calls(throughput) if call in names]
+        if calls:
+            rows.append([title, *[format_goals(names, baseline) for baseline in baselines]])
             rows += [
-                [f"{CALLS[call].title}, {engine}", *[cell(ratios.get((engine, call, rival))) for rival in rivals]]
-                for engine, call in some
+                [
+                    f"{CALLS[call].title}, {engine}",
+                    *[format_ratio(ratios.get((engine, call, baseline))) for baseline in baselines],
+                ]
+                for engine, call in calls
             ]
-    return table(["", *[TITLES[rival] for rival in rivals]], rows)
+    return format_table(["", *[TITLES[baseline] for baseline in baselines]], rows)
 
 
-def goals_of(calls: Sequence[str], rival: str) -> str:
-    """What is to be reached beside a rival."""
-    goals = {f"*{GOALS[call, rival]:g}x*" for call in calls if (call, rival) in GOALS}
+def format_goals(calls: Sequence[str], baseline: str) -> str:
+    """Return the goals of these calls relative to a baseline."""
+    goals = {f"*{GOALS[call, baseline]:g}x*" for call in calls if (call, baseline) in GOALS}
     return ", ".join(sorted(goals))
 
 
-def cell(found: Finding | None) -> str:
-    """A ratio in its table."""
-    if not found:
+def format_ratio(ratio: Measurement | None) -> str:
+    """Return a cell of the table of ratios."""
+    if not ratio:
         return ""
-    verdict = f", {found.verdict}" if found.verdict else ""
-    return f"{found.value} ({found.spread}){verdict}"
+    verdict = f", {ratio.verdict}" if ratio.verdict else ""
+    return f"{ratio.median_text} ({ratio.range_text}){verdict}"
 
 
-def rate_table(rates: Sequence[Rates]) -> str:
-    """Requests a second of all, Kennel's beside those of its rivals."""
-    there = {(each.engine, each.call, each.contender): each for each in rates}
-    names = [KENNEL.name, *[rival for rival in RIVALS if any(rival == name for _, _, name in there)]]
+def throughput_table(throughput: Sequence[Throughput]) -> str:
+    """Return the table of requests per second of all targets."""
+    results = {(each.engine, each.call, each.target): each for each in throughput}
+    names = [KENNEL.name, *[name for name in BASELINE_NAMES if any(name == target for _, _, target in results)]]
     rows = [
-        [f"{CALLS[call].title}, {engine}", *[rate(there.get((engine, call, name))) for name in names]]
-        for engine, call in rows_of(rates)
+        [f"{CALLS[call].title}, {engine}", *[format_rate(results.get((engine, call, name))) for name in names]]
+        for engine, call in measured_calls(throughput)
     ]
-    return table(["", *[TITLES.get(name, name) for name in names]], rows)
+    return format_table(["", *[TITLES.get(name, name) for name in names]], rows)
 
 
-def rate(found: Rates | None) -> str:
-    """A rate in its table."""
-    if not found:
+def format_rate(result: Throughput | None) -> str:
+    """Return a cell of the table of requests per second."""
+    if not result:
         return ""
-    waits = f", {found.busy:.0%}" if found.busy < BUSY else ""
-    return f"{figure(found.median)} ({figure(min(found.rounds))} to {figure(max(found.rounds))}){waits}"
+    utilization = f", {result.utilization:.0%}" if result.utilization < FULL_UTILIZATION else ""
+    lowest, highest = format_number(min(result.rates)), format_number(max(result.rates))
+    return f"{format_number(result.median)} ({lowest} to {highest}){utilization}"
 
 
-def growth_table(lists: Sequence[Asked]) -> str:
-    """How much each list grows, on each engine."""
+def scaling_table(lists: Sequence[QueryTiming]) -> str:
+    """Return the table of the growth and latency of each list, by engine and page."""
     columns = list(dict.fromkeys((each.engine, each.page) for each in lists))
-    there = {(each.engine, each.page, each.what): grown(each) for each in lists}
-    milliseconds = {(each.engine, each.page, each.what): median(each.times[MOST]) for each in lists}
-
-    def cell(place: tuple[str, str, str]) -> str:
-        if place not in there:
-            return ""
-        missed = "" if there[place].is_met else f", {there[place].verdict}"
-        return f"{there[place].value}, {figure(milliseconds[place])} ms{missed}"
-
-    names = dict.fromkeys(each.what for each in lists)
-    rows = [[name, *[cell((engine, page, name)) for engine, page in columns]] for name in names]
-    return table(["", *[f"{engine}, {page}" for engine, page in columns]], rows)
+    cells = {(each.engine, each.page, each.name): format_growth(each) for each in lists}
+    names = dict.fromkeys(each.name for each in lists)
+    rows = [[name, *[cells.get((engine, page, name), "") for engine, page in columns]] for name in names]
+    return format_table(["", *[f"{engine}, {page}" for engine, page in columns]], rows)
 
 
-def findings_of(results: Results) -> list[Finding]:
-    """Everything that has a goal."""
-    found = [
-        *ratios_of(results.rates).values(),
+def format_growth(timing: QueryTiming) -> str:
+    """Return a cell of the table of lists."""
+    growth = timing.growth
+    missed = "" if growth.is_met else f", {growth.verdict}"
+    return f"{growth.median_text}, {timing.latency.median_text}{missed}"
+
+
+def measurements_with_goal(results: Results) -> list[Measurement]:
+    """Return all measurements that have a goal."""
+    measurements = [
+        *throughput_ratios(results.throughput).values(),
         *results.logins,
-        *results.growth.findings,
+        *results.scaling.measurements,
         *results.memory,
-        *results.start,
+        *results.startup,
     ]
-    return [each for each in found if each.goal is not None]
+    return [each for each in measurements if each.goal is not None]
 
 
-def summary(results: Results) -> str:
-    """How many goals are met, those that are not, and where Express is faster."""
-    found = findings_of(results)
-    missed = [each for each in found if not each.is_met]
+def summarize(results: Results) -> str:
+    """Return how many goals are met, those that are not, and the calls that are slower than Express."""
+    measurements = measurements_with_goal(results)
+    missed = [each for each in measurements if not each.is_met]
     slower = [
-        f"{CALLS[call].title} on {engine} ({each.value})"
-        for (engine, call, rival), each in ratios_of(results.rates).items()
-        if rival == "Express" and each.median < 1
+        f"{CALLS[call].title} on {engine} ({ratio.median_text})"
+        for (engine, call, baseline), ratio in throughput_ratios(results.throughput).items()
+        if baseline == "Express" and ratio.median < 1
     ]
-    lines = [f"**{len(found) - len(missed)} of {len(found)} goals are met.**" + (" Not met:" if missed else ""), ""]
-    lines += [f"- {each.what}: {each.value} and not {each.wanted}" for each in missed]
+    met = len(measurements) - len(missed)
+    lines = [f"**{met} of {len(measurements)} goals are met.**" + (" Not met:" if missed else ""), ""]
+    lines += [f"- {each.name}: {each.median_text}, goal: {each.goal_text}" for each in missed]
     lines += [""] if missed else []
-    lines += [
-        "Slower than hand-written Express: " + ("; ".join(slower) if slower else "nothing of what is measured") + "."
-    ]
+    lines += [f"Slower than hand-written Express: {'; '.join(slower) or 'none'}."]
     return "\n".join(lines) + "\n"
 
 
-def document(results: Results) -> str:
-    """All of `bench/RESULTS.md`."""
-    engines = list(dict.fromkeys(each.engine for each in results.profiles))
+def format_document(results: Results) -> str:
+    """Return the content of `bench/RESULTS.md`."""
     parts = [
         INTRODUCTION.format(minutes=results.seconds / 60, connections=CONNECTIONS),
-        summary(results),
-        "## Beside the rivals\n",
-        ABOUT_RATIOS,
-        ratio_table(results.rates),
-        "## Requests a second\n",
-        ABOUT_RATES,
-        rate_table(results.rates),
-        *load_notes(results.rates),
-        "## Where Kennel's time goes\n",
-        ABOUT_LAYERS,
+        summarize(results),
+        "## Comparison\n",
+        ABOUT_COMPARISON,
+        ratio_table(results.throughput),
+        "## Throughput\n",
+        ABOUT_THROUGHPUT,
+        throughput_table(results.throughput),
+        load_notes(results.throughput),
+        "## Profile\n",
+        ABOUT_PROFILE,
     ]
-    for engine in engines:
-        some = [each for each in results.profiles if each.engine == engine]
-        parts += [f"On {engine}:\n", profiles_table(some, results.rates)]
-    parts += ["## Logins and registrations\n", ABOUT_LOGINS, findings_table(results.logins)]
-    parts += ["## Growth\n", ABOUT_GROWTH, f"![The time of lists and searches by the number of dogs]({PLOT.name})\n"]
-    parts += [growth_table(results.growth.lists), f"Searches among {MOST:,} dogs:\n"]
-    parts += [findings_table([taken(each) for each in results.growth.searches])]
-    for engine in dict.fromkeys(each.engine for each in results.growth.profiles):
-        some = [each for each in results.growth.profiles if each.engine == engine]
-        parts += [f"Where the time of the slowest goes that miss their goal, on {engine}:\n", profiles_table(some)]
-    parts += ["## Memory and start\n", findings_table([*results.memory, *results.start])]
-    facts = {**results.versions, **results.machine}
-    parts += ["## Versions and machine\n", "".join(f"- {name}: {fact}\n" for name, fact in facts.items())]
+    for engine, profiles in group_by_engine(results.profiles).items():
+        parts += [f"On {engine}:\n", format_profiles(profiles, results.throughput)]
+    parts += ["## Logins and registrations\n", ABOUT_LOGINS, format_measurements(results.logins)]
+    parts += ["## Scaling with data size\n", ABOUT_SCALING]
+    parts += [f"![Latency of lists and searches by number of dogs]({PLOT.name})\n"]
+    parts += [scaling_table(results.scaling.lists), f"Searches among {LARGEST:,} dogs:\n"]
+    parts += [format_measurements([each.latency for each in results.scaling.searches])]
+    for engine, profiles in group_by_engine(results.scaling.profiles).items():
+        parts += [f"Profile of the slowest that miss their goal, on {engine}:\n", format_profiles(profiles)]
+    parts += ["## Memory and startup\n", format_measurements([*results.memory, *results.startup])]
+    environment = {**results.versions, **results.hardware}
+    parts += ["## Environment\n", "".join(f"- {name}: {value}\n" for name, value in environment.items())]
     return "\n".join(parts)
 
 
-def load_notes(rates: Sequence[Rates]) -> list[str]:
-    """Who may have held the servers up: the load's core, and servers that were not asked."""
-    full = [
-        f"{each.contender} ({CALLS[each.call].title}, {each.engine}: {median(each.load):.0%})"
-        for each in rates
-        if median(each.load) > FULL_LOAD
+def group_by_engine(profiles: Sequence[Profile]) -> dict[str, list[Profile]]:
+    """Return the profiles of each engine, in the order in which they were measured."""
+    engines = dict.fromkeys(each.engine for each in profiles)
+    return {engine: [each for each in profiles if each.engine == engine] for engine in engines}
+
+
+def load_notes(throughput: Sequence[Throughput]) -> str:
+    """Return what may have slowed the servers down: a busy load generator, and the CPU use of idle servers."""
+    bottlenecks = [
+        f"{each.target} ({CALLS[each.call].title}, {each.engine}: {median(each.load_cpu):.0%})"
+        for each in throughput
+        if median(each.load_cpu) > FULL_LOAD
     ]
-    lines = [f"The load's core was busy, and may have held up: {'; '.join(full)}."] if full else []
-    most = max(rates, key=lambda each: median(each.idle))
-    asked = f"{most.contender} ({CALLS[most.call].title}, {most.engine})"
-    lines += [f"Servers that were not asked took at most {median(most.idle):.1%} of the core, while {asked} was."]
-    return [" ".join(lines) + "\n"]
+    notes = []
+    if bottlenecks:
+        notes += [f"The load generator was busy, and may have been the bottleneck of: {'; '.join(bottlenecks)}."]
+    most = max(throughput, key=lambda each: median(each.idle_cpu))
+    notes += [
+        f"Idle servers used at most {median(most.idle_cpu):.1%} of a core, while {most.target}"
+        f" ({CALLS[most.call].title}, {most.engine}) was measured."
+    ]
+    return " ".join(notes) + "\n"
 
 
 def write(results: Results) -> None:
-    """Write the results, their plot, and the README's table."""
-    draw(results.growth)
-    RESULTS.write_text(document(results))
-    README.write_text(with_table(README.read_text(), ratio_table(results.rates)))
+    """Write the results, their plot, and the table in the README."""
+    draw_plot(results.scaling)
+    RESULTS.write_text(format_document(results))
+    README.write_text(replace_table(README.read_text(), ratio_table(results.throughput)))
 
 
-def draw(growth: Growth) -> None:
-    """Draw the plot, by the Python that has matplotlib. Raises `Failed`."""
+def draw_plot(scaling: Scaling) -> None:
+    """Draw the plot in the environment of the baselines, which has matplotlib. Raise `BenchmarkError`."""
     lines = {
-        "lists": [line(each) for each in growth.lists if each.page == FIRST_PAGE],
-        "searches": [line(each) for each in growth.searches],
-        "goal": SEARCH_MS,
+        "lists": [plot_line(each) for each in scaling.lists if each.page == FIRST_PAGE],
+        "searches": [plot_line(each) for each in scaling.searches],
+        "goal": SEARCH_GOAL_MS,
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.json"
         path.write_text(json.dumps(lines))
-        done = subprocess.run(
-            [THEIRS, "-m", "bench.plot", str(path), str(PLOT)], check=False, cwd=ROOT, capture_output=True, text=True
-        )
-    if done.returncode:
-        raise Failed(f"the plot can't be drawn: {(done.stderr.strip() or '?').splitlines()[-1]}")
+        command = [BASELINES_PYTHON, "-m", "bench.plot", str(path), str(PLOT)]
+        completed = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    if completed.returncode:
+        reason = (completed.stderr.strip() or "no output").splitlines()[-1]
+        raise BenchmarkError(f"the plot could not be drawn: {reason}")
 
 
-def line(asked: Asked) -> dict[str, Any]:
-    """A line of the plot."""
-    return {"engine": asked.engine, "times": {size: median(times) for size, times in asked.times.items()}}
+def plot_line(timing: QueryTiming) -> dict[str, Any]:
+    """Return a line of the plot: the median latency by number of dogs."""
+    return {"engine": timing.engine, "times": {size: median(times) for size, times in timing.times.items()}}
 
 
-def with_table(text: str, ratios: str) -> str:
-    """The README with this table of ratios in its place. Raises `Failed` where it has none."""
+def replace_table(text: str, table: str) -> str:
+    """Return the README with its table replaced. Raise `BenchmarkError` if it has no markers."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise Failed(f"{README.name} has no place for the table of ratios")
-    return f"{before}{begin}\n{ratios}\n{end}{after}"
+        raise BenchmarkError(f"{README.name} has no markers for the table of ratios")
+    return f"{before}{begin}\n{table}\n{end}{after}"

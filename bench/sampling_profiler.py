@@ -1,4 +1,7 @@
-"""Looks which code of Kennel's application runs, a thousand times a second. `bench.profile_layers` starts it."""
+"""A sampling profiler of Kennel's application, which `bench.profile_layers` runs as a process.
+
+It samples the stack a thousand times per second and attributes the time to layers.
+"""
 
 from __future__ import annotations
 
@@ -24,113 +27,114 @@ from models import database
 from models.db import sqlite
 from tests.live_server import ROOT
 
-from .processes import SERVER_CORES, Failed
-from .wrk import request
+from .processes import SERVER_CORES, BenchmarkError
+from .wrk import build_request
 
-# Seconds between two looks, and of a slice of either kind; the kinds take turns.
-EVERY, SLICE, SLICES = 0.001, 0.25, 5
-LOG, DRIVER, MODELS, JSON, SCHEMAS, HOOKS, VERBS, RESTFUL, FLASK, OTHERS = LAYERS = (
-    "log",
+INTERVAL_SECONDS = 0.001
+# Slices with and without the profiler alternate.
+SLICE_SECONDS, SLICES = 0.25, 5
+LOGGING, DRIVER, MODELS, JSON, SCHEMAS, HOOKS, RESOURCES, RESTFUL, FLASK, OTHER = LAYERS = (
+    "logging",
     "driver and database",
     "models and Peewee",
     "JSON",
     "schemas and marshmallow",
-    "hooks, session and login",
-    "verbs, paging and envelope",
+    "request hooks, sessions and login",
+    "resources, pagination and envelope",
     "Flask-RESTful",
     "Flask and Werkzeug",
-    "all else",
+    "other",
 )
-# The layer of a look is the first of these that has code anywhere in the stack, by the paths of its files.
+# A sample belongs to the first of these layers that has code anywhere in the stack, by file path.
 ANYWHERE = {
-    LOG: ("api/observability/logs.py", "/logging/__init__.py"),
+    LOGGING: ("api/observability/logs.py", "/logging/__init__.py"),
     DRIVER: ("bench/sampling_profiler.py:driver_call", "/psycopg/"),
     MODELS: ("models/", "/peewee.py", "/playhouse/"),
-    JSON: ("bench/sampling_profiler.py:coder_call",),
+    JSON: ("bench/sampling_profiler.py:json_call",),
     SCHEMAS: ("schemas/", "/marshmallow/"),
     HOOKS: ("api/security/origins.py", "api/security/authentication.py", "/flask_login/"),
 }
-# Else it is that of the innermost code which has one here.
-INNERMOST = {VERBS: ("api/",), RESTFUL: ("/flask_restful/",), FLASK: ("/flask/", "/werkzeug/", "/itsdangerous/")}
-# Code of api/ that Flask calls before and after a verb is that of hooks.
-AROUND = {"preprocess_request", "process_response", "do_teardown_request"}
+# Else it belongs to the layer of the innermost code that has one here.
+INNERMOST = {RESOURCES: ("api/",), RESTFUL: ("/flask_restful/",), FLASK: ("/flask/", "/werkzeug/", "/itsdangerous/")}
+# Code of api/ that Flask calls before and after the view is a request hook.
+HOOK_CALLERS = {"preprocess_request", "process_response", "do_teardown_request"}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a request of one call takes, in microseconds, of the application alone."""
+    """The cost of one request of a call, without the server, in microseconds."""
 
     engine: str
     call: str
-    # Of the clock and of the core; and of the clock where nothing waits until it is on the disk.
     wall: float
     cpu: float
+    # The wall time when commits are not synced to disk.
     unsynced: float
-    # The parts of the wall's time.
+    # The wall time by layer.
     layers: dict[str, float]
 
 
-def look(seconds: float, deed: Callable[[], object]) -> Mapping[tuple[CodeType, ...], float]:
-    """Do this again and again for so long. Returns the seconds of each stack, innermost code first."""
+def sample_stacks(seconds: float, operation: Callable[[], object]) -> Mapping[tuple[CodeType, ...], float]:
+    """Repeat an operation for this long. Return the seconds spent in each stack, innermost code first."""
     stacks: defaultdict[tuple[CodeType, ...], float] = defaultdict(float)
     last = time.perf_counter()
 
-    def note(_: int, frame: FrameType | None) -> None:
+    def sample(_: int, frame: FrameType | None) -> None:
         nonlocal last
         codes = []
         while frame:
             codes.append(frame.f_code)
             frame = frame.f_back
-        # Python does not look while a function in C runs, so what came up meanwhile is that one's.
+        # Python delays signal handlers until a C function returns, so its time is attributed to its caller.
         now = time.perf_counter()
         stacks[tuple(codes)] += now - last
         last = now
 
-    signal.signal(signal.SIGALRM, note)
-    signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
+    signal.signal(signal.SIGALRM, sample)
+    signal.setitimer(signal.ITIMER_REAL, INTERVAL_SECONDS, INTERVAL_SECONDS)
     try:
-        repeat(seconds, deed)
+        repeat(seconds, operation)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return stacks
 
 
-def repeat(seconds: float, deed: Callable[[], object]) -> tuple[float, float]:
-    """Do this again and again for so long. Returns the microseconds of each time, by the clock and of the core."""
-    begun, used, times = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() < begun + seconds:
-        deed()
-        times += 1
-    return (time.perf_counter() - begun) * 1e6 / times, (time.process_time() - used) * 1e6 / times
+def repeat(seconds: float, operation: Callable[[], object]) -> tuple[float, float]:
+    """Repeat an operation for this long. Return its mean wall time and CPU time in microseconds."""
+    started, cpu, count = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() < started + seconds:
+        operation()
+        count += 1
+    return (time.perf_counter() - started) * 1e6 / count, (time.process_time() - cpu) * 1e6 / count
 
 
-def place_of(code: CodeType) -> str:
-    """Where code lies: in the project from its top, in a package from a slash on. Here, its name tells more."""
+def find_path(code: CodeType) -> str:
+    """Return the file of code, relative to the project if it is part of it; in this file, with the function's name."""
     path = code.co_filename
-    place = path.removeprefix(f"{ROOT}/") if path.startswith(f"{ROOT}/") and ".venv" not in path else path
-    return f"{place}:{code.co_name}" if place == "bench/sampling_profiler.py" else place
+    path = path.removeprefix(f"{ROOT}/") if ".venv" not in path else path
+    return f"{path}:{code.co_name}" if path == "bench/sampling_profiler.py" else path
 
 
-def layer_of(stack: Sequence[CodeType]) -> str:
-    """The layer that was at work."""
-    places = [place_of(code) for code in stack]
+def find_layer(stack: Sequence[CodeType]) -> str:
+    """Return the layer that a sample belongs to."""
+    paths = [find_path(code) for code in stack]
 
-    def has(place: str, parts: Sequence[str]) -> bool:
-        return any(part in place if part.startswith("/") else place.startswith(part) for part in parts)
+    def matches(path: str, parts: Sequence[str]) -> bool:
+        return any(part in path if part.startswith("/") else path.startswith(part) for part in parts)
 
     for layer, parts in ANYWHERE.items():
-        if any(has(place, parts) for place in places):
+        if any(matches(path, parts) for path in paths):
             return layer
-    is_around = any(code.co_name in AROUND for code in stack)
-    for place in places:
+    is_hook = any(code.co_name in HOOK_CALLERS for code in stack)
+    for path in paths:
         for layer, parts in INNERMOST.items():
-            if has(place, parts):
-                return HOOKS if layer == VERBS and is_around else layer
-    return OTHERS
+            if matches(path, parts):
+                return HOOKS if layer == RESOURCES and is_hook else layer
+    return OTHER
 
 
-def driver(method: Callable[..., Any]) -> Callable[..., Any]:
-    """This method of a database's driver, which is no Python code, with a frame of its own to be seen in a stack."""
+def wrap_driver(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a C method of a database driver in a Python function, so that it has a frame in the stack."""
 
     def driver_call(*args: Any) -> Any:
         return method(*args)
@@ -138,35 +142,35 @@ def driver(method: Callable[..., Any]) -> Callable[..., Any]:
     return driver_call
 
 
-def coder(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for what reads and writes JSON."""
+def wrap_json(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a C function that reads or writes JSON in a Python function, so that it has a frame in the stack."""
 
-    def coder_call(*args: Any, **kwargs: Any) -> Any:
+    def json_call(*args: Any, **kwargs: Any) -> Any:
         return method(*args, **kwargs)
 
-    return coder_call
+    return json_call
 
 
-def make_visible() -> None:
-    """Give frames to the drivers of SQLite and of JSON. That of PostgreSQL has some."""
+def instrument() -> None:
+    """Wrap the C functions of SQLite and JSON. Those of PostgreSQL are called by Python code of psycopg."""
     for name in ("execute", "fetchone", "fetchall"):
-        setattr(sqlite.Cursor, name, driver(getattr(sqlite.Cursor, name)))
+        setattr(sqlite.Cursor, name, wrap_driver(getattr(sqlite.Cursor, name)))
     for name in ("dumps", "loads"):
-        setattr(orjson, name, coder(getattr(orjson, name)))
+        setattr(orjson, name, wrap_json(getattr(orjson, name)))
 
 
 class Application:
-    """Kennel's application, as a WSGI server calls it."""
+    """Kennel's application, called as by a WSGI server."""
 
     def __init__(self) -> None:
         self.app = import_module("run").app
 
-    def send(self, sent: Mapping[str, Any], status: str = "20") -> dict[str, str]:
-        """Send a request and read all of its answer. Returns its headers. Raises `Failed` for another status."""
-        path, _, query = sent["path"].partition("?")
-        body = sent.get("body", "").encode()
+    def send(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Send a request, read the response and return its headers. Raise `BenchmarkError` unless it succeeds."""
+        path, _, query = request["path"].partition("?")
+        body = request.get("body", "").encode()
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": sent["method"],
+            "REQUEST_METHOD": request["method"],
             "SCRIPT_NAME": "",
             "PATH_INFO": path,
             "QUERY_STRING": query,
@@ -183,75 +187,77 @@ class Application:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name, value in sent["headers"].items():
+        for name, value in request["headers"].items():
             name = name.upper().replace("-", "_")
             environ[name if name == "CONTENT_TYPE" else f"HTTP_{name}"] = value
         if body:
             environ["CONTENT_LENGTH"] = str(len(body))
-        answered: list[Any] = []
-        parts = self.app(environ, lambda *given: answered.extend(given))
-        for _ in parts:
+        start: list[Any] = []
+        chunks = self.app(environ, lambda *args: start.extend(args))
+        for _ in chunks:
             pass
-        if hasattr(parts, "close"):
-            parts.close()
-        if not answered[0].startswith(status):
-            raise Failed(f"the application answers {sent['path']} with {answered[0]}")
-        return dict(answered[1])
+        if hasattr(chunks, "close"):
+            chunks.close()
+        status, headers, *_ = start
+        if not status.startswith("20"):
+            raise BenchmarkError(f"the application responds to {request['path']} with {status}")
+        return dict(headers)
 
-    def log_in(self, login: Mapping[str, str]) -> dict[str, str]:
-        """The headers by which this user is logged in."""
-        answered = self.send(request("POST", "/user/login", {}, login))
-        return {"Cookie": answered["Set-Cookie"].partition(";")[0]}
+    def log_in(self, credentials: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that authenticate this user."""
+        headers = self.send(build_request("POST", "/user/login", {}, credentials))
+        return {"Cookie": headers["Set-Cookie"].partition(";")[0]}
 
 
-def sync(is_on: bool) -> None:
-    """Whether a commit waits until it is on the disk."""
+def set_sync(is_on: bool) -> None:
+    """Set whether a commit waits for the disk."""
     if isinstance(database.obj, peewee.SqliteDatabase):
         database.execute_sql(f"PRAGMA synchronous={'FULL' if is_on else 'OFF'}")
     else:
         database.execute_sql(f"SET synchronous_commit={'on' if is_on else 'off'}")
 
 
-def profile(engine: str, call: str, application: Application, requests: Sequence[Mapping[str, Any]]) -> Profile:
-    """Where the time of these requests goes, which take turns."""
+def profile_call(engine: str, call: str, application: Application, requests: Sequence[Mapping[str, Any]]) -> Profile:
+    """Profile a call, whose requests are sent in turn."""
     turns = cycle(requests)
 
-    def deed() -> None:
+    def operation() -> None:
         application.send(next(turns))
 
-    repeat(SLICE, deed)  # to warm up
-    times, unsynced, found = [], [], dict.fromkeys(LAYERS, 0.0)
+    repeat(SLICE_SECONDS, operation)  # warm-up
+    times, unsynced, layers = [], [], dict.fromkeys(LAYERS, 0.0)
     for _ in range(SLICES):
-        times.append(repeat(SLICE, deed))
-        for stack, seconds in look(SLICE, deed).items():
-            found[layer_of(stack)] += seconds
+        times.append(repeat(SLICE_SECONDS, operation))
+        for stack, seconds in sample_stacks(SLICE_SECONDS, operation).items():
+            layers[find_layer(stack)] += seconds
         if requests[0]["method"] != "GET":
-            sync(False)
-            unsynced.append(repeat(SLICE, deed)[0])
-            sync(True)
+            set_sync(False)
+            unsynced.append(repeat(SLICE_SECONDS, operation)[0])
+            set_sync(True)
     wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
-    layers = {layer: wall * seconds / sum(found.values()) for layer, seconds in found.items()}
+    total = sum(layers.values())
+    layers = {layer: wall * seconds / total for layer, seconds in layers.items()}
     return Profile(engine, call, wall, cpu, statistics.median(unsynced) if unsynced else wall, layers)
 
 
-def work() -> None:
-    """Read from standard input what to call, and print what was found, both as JSON. The environment has the settings.
+def main() -> None:
+    """Read calls as JSON from standard input and print their profiles as JSON. The settings are in the environment.
 
-    Where a login is given, its user sends the requests that say so.
+    If there are credentials, their user sends the requests that need a login.
     """
     os.sched_setaffinity(0, SERVER_CORES)
-    wanted = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     application = Application()
-    cookie = application.log_in(wanted["login"]) if wanted["login"] else {}
-    make_visible()
-    found = []
-    for call, requests in wanted["calls"].items():
-        sent = [
-            {**each, "headers": {**each["headers"], **(cookie if each.get("logged_in") else {})}} for each in requests
-        ]
-        found.append(asdict(profile(wanted["engine"], call, application, sent)))
-    print(json.dumps(found))
+    cookie = application.log_in(job["credentials"]) if job["credentials"] else {}
+    instrument()
+    profiles = []
+    for call, requests in job["calls"].items():
+        for request in requests:
+            if request.get("needs_login"):
+                request["headers"] |= cookie
+        profiles.append(asdict(profile_call(job["engine"], call, application, requests)))
+    print(json.dumps(profiles))
 
 
 if __name__ == "__main__":
-    work()
+    main()

@@ -1,4 +1,4 @@
-"""Fills Kennel's database with rows of the bench: `python -m bench.seed FILE`, or `fill` for very many rows."""
+"""Seed Kennel's database: `python -m bench.seed FILE.json`, or `seed_database` for a large number of rows."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from models import Dog, User, close_connections, connect, migrations
 from models.casefold import casefold_nfc
 from models.copy_database import drop_indexes, insert_rows, lock_tables, set_last_id
 
-TEXTS = ("name", "owner", "breed")
+TEXT_COLUMNS = ("name", "owner", "breed")
+CHUNK_ROWS = 5000
 
 
-def fill(url: str, users: Iterable[dict[str, Any]], dogs: Iterable[dict[str, Any]]) -> None:
-    """Make the tables in this empty database, and put these users and dogs in, with ids from 1 on."""
+def seed_database(url: str, users: Iterable[dict[str, Any]], dogs: Iterable[dict[str, Any]]) -> None:
+    """Create the tables in an empty database and insert these users and dogs, with ids from 1."""
     database = connect(url)
     migrations.upgrade(database)
     with database.atomic():
         lock_tables(database)
         indexes = drop_indexes(database)
         for model, rows in ((User, user_rows(users)), (Dog, dog_rows(dogs))):
-            insert_rows(database, model, chunks(model, rows))
+            insert_rows(database, model, chunk_rows(model, rows))
             set_last_id(database, model._meta.table_name, model.select(peewee.fn.MAX(model.id)).scalar())
-        for statement in indexes:  # faster than to keep them up to date with each row
+        for statement in indexes:  # faster than to update them with each row
             database.execute_sql(statement)
     close_connections()
 
 
-def chunks(model: type[peewee.Model], rows: Iterable[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
-    """Some rows at a time, as tuples in the order of the columns."""
+def chunk_rows(model: type[peewee.Model], rows: Iterable[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows in chunks, as tuples in the order of the model's columns."""
     columns = [field.column_name for field in model._meta.sorted_fields]
-    for some in peewee.chunked(rows, 5000):
-        yield [tuple(row[column] for column in columns) for row in some]
+    for chunk in peewee.chunked(rows, CHUNK_ROWS):
+        yield [tuple(row[column] for column in columns) for row in chunk]
 
 
 def user_rows(users: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The columns of each user. Who has no `password_hash` can't log in."""
+    """Yield the columns of each user. A user without `password_hash` cannot log in."""
     for number, user in enumerate(users, 1):
         yield {
             "id": number,
@@ -62,15 +63,15 @@ def user_rows(users: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def dog_rows(dogs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The columns of each dog."""
+    """Yield the columns of each dog."""
     for number, dog in enumerate(dogs, 1):
-        moment = datetime.fromisoformat(dog["created_at"]).astimezone(UTC).replace(tzinfo=None)
+        created_at = datetime.fromisoformat(dog["created_at"]).astimezone(UTC).replace(tzinfo=None)
         yield {
             "id": number,
-            **{name: dog[name] for name in TEXTS},
-            **{f"{name}_key": casefold_nfc(dog[name]) for name in TEXTS},
+            **{name: dog[name] for name in TEXT_COLUMNS},
+            **{f"{name}_key": casefold_nfc(dog[name]) for name in TEXT_COLUMNS},
             "version": 1,
-            "created_at": moment.isoformat(" ", "microseconds"),
+            "created_at": created_at.isoformat(" ", "microseconds"),
             "user_id": dog["user"],
         }
 
@@ -80,4 +81,4 @@ if __name__ == "__main__":
     with create_app().app_context():
         for user in rows["users"]:
             user["password_hash"] = hash_password(user["password"])
-    fill(os.environ["DATABASE_URL"], rows["users"], rows["dogs"])
+    seed_database(os.environ["DATABASE_URL"], rows["users"], rows["dogs"])

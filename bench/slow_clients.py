@@ -1,4 +1,4 @@
-"""How long reads and a login take while sixty clients send a request one byte a second, on one worker process."""
+"""Latency of reads and a login while slow clients send a byte per second: `python -m bench.slow_clients`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ CLIENTS, READS = 60, 200
 
 
 def main() -> None:
-    """Print the times of reads without slow clients, and with some of each kind."""
+    """Measure the latency without slow clients and with some of each kind, and print it."""
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server", WEB_CONCURRENCY="1") as server:
         cookies = register(server)
         for number in range(20):
             dog = {"name": f"Dog {number}", "breed": "Beagle"}
             requests.post(f"{server.url}/api/v1/dogs", json=dog, cookies=cookies, timeout=60)
-        read_times(server.url)
-        print(f"{'list of 20 dogs, ms':<22}{'median':>10}{'p99':>10}{'a login':>10}")
-        print(row("no slow clients", read_times(server.url)) + login_time(server))
+        time_reads(server.url)
+        print(f"{'list of 20 dogs, ms':<22}{'median':>10}{'p99':>10}{'login':>10}")
+        print(format_row("no slow clients", time_reads(server.url)) + time_login(server))
         for kind, part in slow_parts(cookies).items():
             with SlowClients(server, CLIENTS, part):
-                print(row(f"{CLIENTS} slow {kind}", read_times(server.url)) + login_time(server))
+                print(format_row(f"{CLIENTS} slow {kind}", time_reads(server.url)) + time_login(server))
 
 
-def read_times(url: str) -> list[float]:
-    """The milliseconds that each of some reads takes."""
+def time_reads(url: str) -> list[float]:
+    """Return the milliseconds that each of some reads takes."""
     with Connection(url) as connection:
-        return [connection.seconds("/api/v1/dogs?limit=20") * 1000 for _ in range(READS)]
+        return [connection.time_get("/api/v1/dogs?limit=20") * 1000 for _ in range(READS)]
 
 
-def row(name: str, times: list[float]) -> str:
-    """Median and 99th percentile."""
+def format_row(name: str, times: list[float]) -> str:
+    """Return the median and the 99th percentile."""
     return f"{name:<22}{median(times):>10.1f}{quantiles(times, n=100)[98]:>10.1f}"
 
 
-def login_time(server: Server) -> str:
-    """The milliseconds of a login, at bcrypt's cost of 10."""
-    begun = time.perf_counter()
+def time_login(server: Server) -> str:
+    """Return the milliseconds of a login, at a bcrypt cost of 10."""
+    started = time.perf_counter()
     assert log_in(server).ok
-    return f"{(time.perf_counter() - begun) * 1000:>10.1f}"
+    return f"{(time.perf_counter() - started) * 1000:>10.1f}"
 
 
 if __name__ == "__main__":

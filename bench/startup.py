@@ -1,4 +1,4 @@
-"""How long the server takes from `python run.py` to its first answer, on a database that is up to date."""
+"""Time from `python run.py` to the first response, on a migrated database: `python -m bench.startup`."""
 
 from __future__ import annotations
 
@@ -11,44 +11,43 @@ from pathlib import Path
 
 from tests.live_server import ROOT, Server
 
-from .measurement import Finding
-from .processes import run_part
+from .measurement import Measurement
+from .processes import run_program
 
 ROUNDS = 5
 
 
-def measure(say: Callable[[Finding], None]) -> list[Finding]:
-    """Some starts, in seconds, after a first one, which makes the database."""
+def measure(echo: Callable[[Measurement], None]) -> list[Measurement]:
+    """Measure some starts, after a first one that creates the database."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "server")
-        seconds, imports = [], []
+        starts, imports = [], []
         for _ in range(ROUNDS + 1):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             with server:
-                seconds.append(time.perf_counter() - begun)
+                starts.append(time.perf_counter() - started)
                 server.stop()
-            imports.append(imported())
-    first = f"{seconds[0]:.2f} s the first time"
-    found = [
-        Finding("from the command to the first answer", seconds[1:], " s", 1.0, note=first),
-        Finding("Python alone, with what it imports", imports[1:], " s"),
+            imports.append(time_imports())
+    results = [
+        Measurement("from command to first response", starts[1:], " s", 1.0, note=f"first start {starts[0]:.2f} s"),
+        Measurement("Python and its imports alone", imports[1:], " s"),
     ]
-    for finding in found:
-        say(finding)
-    return found
+    for result in results:
+        echo(result)
+    return results
 
 
-def imported() -> float:
-    """How many seconds Python takes to start and to import all of Kennel."""
-    begun = time.perf_counter()
+def time_imports() -> float:
+    """Return the seconds that Python takes to start and to import Kennel."""
+    started = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import api.routes, granian, os; os._exit(0)"], cwd=ROOT, check=True)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def main() -> None:
-    """Print what was found."""
-    measure(lambda finding: print(finding, flush=True))
+    """Measure the startup time and print it."""
+    measure(lambda result: print(result, flush=True))
 
 
 if __name__ == "__main__":
-    run_part(main)
+    run_program(main)

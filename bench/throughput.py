@@ -1,8 +1,8 @@
-"""How many requests a second each contender answers on one core, side by side: `python -m bench.throughput`.
+"""Requests per second of each target on one core: `python -m bench.throughput`.
 
-Each has one worker on a core of its own. The load comes from another core, where PostgreSQL runs too, and which must
-not be what holds it up. All are started once. The calls are measured one after the other, and for each of them the
-contenders take turns, so that what slows the machine down for a while slows all of them.
+Each target has one worker on a core to itself. The load generator runs on another core, as does PostgreSQL; that core
+must not be the bottleneck. All targets are started once. The calls are measured one after the other, and in each round
+of a call the targets take turns, so that a temporary slowdown of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -23,98 +23,97 @@ from typing import Any, TypeVar
 import psycopg
 import requests
 
-from tests.postgres import Databases
+from tests.postgres import Cluster, Databases
 
-from .measurement import Finding
-from .postgres import Postgres
-from .processes import CORES, LOAD_CORES, Failed, Running, busy_seconds, on_cores, run_part
-from .targets import CALLS, CONTENDERS, KENNEL, POSTGRESQL, SQLITE, Call, Contender, check, sample
-from .wrk import load, request
+from .measurement import Measurement
+from .processes import CORES, LOAD_CORES, BenchmarkError, ServerProcess, busy_seconds, cpu_affinity, run_program
+from .targets import CALLS, KENNEL, POSTGRESQL, SQLITE, TARGETS, Call, Target, sample_rows, verify_target
+from .wrk import build_request, run_load
 
 T = TypeVar("T")
 ENGINES = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
-READS, OTHERS = ("list", "one"), ("profile", "change", "create")
-# How many times as fast as a rival Kennel should be at least.
+PUBLIC_READS, LOGIN_CALLS = ("list", "one"), ("profile", "change", "create")
+# Kennel's minimum throughput relative to each baseline.
 GOALS = {
-    **{(call, "FastAPI"): 8 for call in READS},
-    **{(call, "Django"): 5 for call in READS},
-    **{(call, "lesson"): 4 for call in READS},
-    **{(call, "Express"): 0.8 for call in READS},
-    **{(call, "FastAPI"): 5 for call in OTHERS},
-    **{(call, "Django"): 3 for call in OTHERS},
-    **{(call, "Express"): 0.6 for call in OTHERS},
+    **{(call, "FastAPI"): 8 for call in PUBLIC_READS},
+    **{(call, "Django"): 5 for call in PUBLIC_READS},
+    **{(call, "lesson"): 4 for call in PUBLIC_READS},
+    **{(call, "Express"): 0.8 for call in PUBLIC_READS},
+    **{(call, "FastAPI"): 5 for call in LOGIN_CALLS},
+    **{(call, "Django"): 3 for call in LOGIN_CALLS},
+    **{(call, "Express"): 0.6 for call in LOGIN_CALLS},
     ("one", "empty Flask"): 0.6,
 }
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How many rounds, the seconds of a measurement, and those of the warm-up before the first."""
+class Schedule:
+    """How many rounds, and the seconds of each round and of the warm-up before the first."""
 
     rounds: int
     seconds: float
-    warm_up: float
+    warm_up_seconds: float
 
 
-FULL, QUICK = Pace(5, 0.7, 0.4), Pace(3, 0.4, 0.2)
+FULL, QUICK = Schedule(5, 0.7, 0.4), Schedule(3, 0.4, 0.2)
 
 
 @dataclass(frozen=True)
-class Rates:
-    """The requests a second of one contender for one call, a number for each round.
+class Throughput:
+    """The requests per second of one target for one call, a value per round.
 
-    Beside them, which part of its core the server used, how busy the load's cores were, and which part of a core those
-    took that were not measured.
+    Along with them, as fractions of one core: the CPU use of the server, of the load generator's cores, and of the
+    servers that were idle.
     """
 
     engine: str
     call: str
-    contender: str
-    rounds: list[float] = field(default_factory=list)
-    server: list[float] = field(default_factory=list)
-    load: list[float] = field(default_factory=list)
-    idle: list[float] = field(default_factory=list)
+    target: str
+    rates: list[float] = field(default_factory=list)
+    server_cpu: list[float] = field(default_factory=list)
+    load_cpu: list[float] = field(default_factory=list)
+    idle_cpu: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
-        """The rate that half of the rounds reach."""
-        return statistics.median(self.rounds)
+        """Return the median rate."""
+        return statistics.median(self.rates)
 
     @property
-    def busy(self) -> float:
-        """Which part of its core the server used."""
-        return min(1.0, statistics.median(self.server))
+    def utilization(self) -> float:
+        """Return the fraction of its core that the server used."""
+        return min(1.0, statistics.median(self.server_cpu))
 
     @property
-    def cpu(self) -> float:
-        """What an answer took of the server's core, in microseconds."""
-        return statistics.median(1e6 * busy / rate for busy, rate in zip(self.server, self.rounds, strict=True))
+    def cpu_microseconds(self) -> float:
+        """Return the server's CPU time per response."""
+        return statistics.median(1e6 * cpu / rate for cpu, rate in zip(self.server_cpu, self.rates, strict=True))
 
 
 @contextmanager
-def databases(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
-    """What makes the URL of a new database on this engine each time it is called.
+def database_factory(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
+    """Provide a function that creates a database on this engine and returns its URL.
 
-    PostgreSQL writes down what it has committed, as by default. It runs on the load's core, and keeps its files where
-    those of SQLite are.
+    PostgreSQL has its default durability. It runs on the load generator's cores, and its files are on the same disk as
+    those of SQLite.
     """
     if engine == SQLITE:
         numbers = count(1)
         yield lambda: f"sqlite:///{folder.absolute()}/{next(numbers)}.sqlite"
         return
     with (
-        on_cores(LOAD_CORES),
-        Postgres(tempfile.gettempdir()) as cluster,
-        Databases(cluster.url("postgres")) as made,
-        on_cores(CORES),
+        cpu_affinity(LOAD_CORES),
+        Cluster(tempfile.gettempdir()) as cluster,
+        Databases(cluster.url("postgres")) as databases,
+        cpu_affinity(CORES),
     ):
-        yield made.create
+        yield databases.create
 
 
-def settle(name: str, url: str) -> None:
-    """Make sure that a contender's new database writes each commit to the disk, as those of all others do.
+def prepare_database(name: str, url: str) -> None:
+    """Verify that a seeded database syncs each commit to disk, as all must. Raise `BenchmarkError` if it does not.
 
-    Let PostgreSQL learn what its rows are like, and write them down, so that it need not do so later. Raises `Failed`.
+    Run ANALYZE and CHECKPOINT on PostgreSQL, so that neither happens during a measurement.
     """
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
@@ -124,137 +123,143 @@ def settle(name: str, url: str) -> None:
             connection.execute("CHECKPOINT")
     else:
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
-            # FULL, which is 2, is durable with either journal. It is for each connection to say; this one says nothing
-            # of it, as those of some rivals do.
+            # FULL (2) is durable with either journal mode. It is set per connection; this one leaves the default, as
+            # those of some baselines do.
             found = [file.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
             is_durable = found[0][0] in ("wal", "delete") and found[1] == (2,)
     if not is_durable:
-        raise Failed(f"{name} does not keep its database as all others do: {found}")
+        raise BenchmarkError(f"the database of {name} is not durable: {found}")
 
 
 @dataclass
-class Entrant:
-    """A contender that runs, and the headers by which a user is logged in there."""
+class RunningTarget:
+    """A target whose server runs, and the headers that authenticate a user there."""
 
-    contender: Contender
-    server: Running
+    target: Target
+    server: ServerProcess
     headers: dict[str, str]
 
 
 @contextmanager
-def entrants(engine: str, contenders: Sequence[Contender], folder: Path) -> Iterator[list[Entrant]]:
-    """All contenders of an engine, each with a database of its own, checked. Only one at a time gets requests."""
-    rows = sample()
+def running_targets(engine: str, targets: Sequence[Target], folder: Path) -> Iterator[list[RunningTarget]]:
+    """Provide the targets with running servers, each with its database seeded and its responses verified."""
+    rows = sample_rows()
     file = folder / "rows.json"
     file.write_text(json.dumps(rows))
     with ExitStack() as stack:
-        new_database = stack.enter_context(databases(engine, folder))
-        there = []
-        for contender in contenders:
-            url = new_database()
-            if not contender.instead:
-                contender.fill(url, file)
-                settle(contender.name, url)
-            server = stack.enter_context(contender.started(folder / contender.name, url))
-            headers = {} if contender.instead else check(contender.name, server.url, rows)
-            there.append(Entrant(contender, server, headers))
-        yield there
+        create_database = stack.enter_context(database_factory(engine, folder))
+        running = []
+        for target in targets:
+            url = create_database()
+            if not target.only_path:
+                target.seed(url, file)
+                prepare_database(target.name, url)
+            server = stack.enter_context(target.server(folder / target.name, url))
+            headers = {} if target.only_path else verify_target(target.name, server.url, rows)
+            running.append(RunningTarget(target, server, headers))
+        yield running
 
 
-def measure(engine: str, call: Call, there: Sequence[Entrant], pace: Pace, folder: Path) -> list[Rates]:
-    """The rates of one call, the contenders taking turns in each round."""
-    sent = [requests_of(call, entrant) for entrant in there]
-    measured = [Rates(engine, call.name, entrant.contender.name) for entrant in there]
-    for entrant, some in zip(there, sent, strict=True):
-        load(entrant.server.url, some, pace.warm_up, folder)
-    for _ in range(pace.rounds):
-        for entrant, some, rates in zip(there, sent, measured, strict=True):
-            others = [other.server for other in there if other is not entrant]
-            used, idle = entrant.server.cpu_seconds(), sum(other.cpu_seconds() for other in others)
-            busy, begun = busy_seconds(LOAD_CORES), time.perf_counter()
-            answered, seconds = load(entrant.server.url, some, pace.seconds, folder)
-            # What was used is that of the whole time, in which wrk starts and ends too.
-            whole = time.perf_counter() - begun
-            rates.rounds.append(answered / seconds)
-            rates.server.append((entrant.server.cpu_seconds() - used) / seconds)
-            rates.load.append((busy_seconds(LOAD_CORES) - busy) / whole)
-            rates.idle.append((sum(other.cpu_seconds() for other in others) - idle) / whole)
-    return measured
+def measure_call(
+    engine: str, call: Call, running: Sequence[RunningTarget], schedule: Schedule, folder: Path
+) -> list[Throughput]:
+    """Measure the throughput of one call. The targets take turns in each round."""
+    batches = [build_requests(call, each) for each in running]
+    results = [Throughput(engine, call.name, each.target.name) for each in running]
+    for each, batch in zip(running, batches, strict=True):
+        run_load(each.server.url, batch, schedule.warm_up_seconds, folder)
+    for _ in range(schedule.rounds):
+        for each, batch, result in zip(running, batches, results, strict=True):
+            others = [other.server for other in running if other is not each]
+            server_cpu, idle_cpu = each.server.cpu_seconds(), sum(other.cpu_seconds() for other in others)
+            load_cpu, started = busy_seconds(LOAD_CORES), time.perf_counter()
+            responses, seconds = run_load(each.server.url, batch, schedule.seconds, folder)
+            # The CPU use of the load generator includes the start and the end of wrk.
+            elapsed = time.perf_counter() - started
+            result.rates.append(responses / seconds)
+            result.server_cpu.append((each.server.cpu_seconds() - server_cpu) / seconds)
+            result.load_cpu.append((busy_seconds(LOAD_CORES) - load_cpu) / elapsed)
+            result.idle_cpu.append((sum(other.cpu_seconds() for other in others) - idle_cpu) / elapsed)
+    return results
 
 
-def requests_of(call: Call, entrant: Entrant) -> list[dict[str, Any]]:
-    """The requests of a call to this contender."""
-    headers = entrant.headers if call.logged_in else {}
-    if call.is_known:
-        url = entrant.server.url + call.paths[0]
+def build_requests(call: Call, running: RunningTarget) -> list[dict[str, Any]]:
+    """Return the requests of a call to this target. Raise `BenchmarkError` if a conditional one is not answered 304."""
+    headers = running.headers if call.needs_login else {}
+    if call.is_conditional:
+        url = running.server.url + call.paths[0]
         headers = headers | {"If-None-Match": requests.get(url, timeout=30).headers["ETag"]}
         status = requests.get(url, headers=headers, timeout=30).status_code
         if status != 304:
-            raise Failed(f"{entrant.contender.name} answers {call.title} with {status}")
-    paths = [entrant.contender.instead] if entrant.contender.instead else call.paths
-    return [request(call.method, path, headers, body) for body in call.bodies for path in paths]
+            raise BenchmarkError(f"{running.target.name} responds to {call.title} with {status}")
+    paths = [running.target.only_path] if running.target.only_path else call.paths
+    return [build_request(call.method, path, headers, body) for body in call.bodies for path in paths]
 
 
-def run(
-    engines: Sequence[str], calls: Sequence[Call], contenders: Sequence[Contender], pace: Pace, say: Callable[..., None]
-) -> list[Rates]:
-    """Measure all of these, and say each call's rates when they are there."""
-    measured: list[Rates] = []
+def measure(
+    engines: Sequence[str],
+    calls: Sequence[Call],
+    targets: Sequence[Target],
+    schedule: Schedule,
+    echo: Callable[[object], None],
+) -> list[Throughput]:
+    """Measure all calls of all targets on all engines, and print the throughput of each call as soon as it is known."""
+    results: list[Throughput] = []
     for engine in engines:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            some = [contender for contender in contenders if engine in contender.engines]
-            with entrants(engine, some, folder) as there:
+            supported = [target for target in targets if engine in target.engines]
+            with running_targets(engine, supported, folder) as running:
                 for call in calls:
-                    able = [entrant for entrant in there if call.name in entrant.contender.calls]
+                    able = [each for each in running if call.name in each.target.calls]
                     if able:
-                        measured += measure(engine, call, able, pace, folder)
-                        say(told(measured[-len(able) :]))
-    return measured
+                        results += measure_call(engine, call, able, schedule, folder)
+                        echo(format_throughput(results[-len(able) :]))
+    return results
 
 
-def ratio(ours: Rates, theirs: Rates) -> Finding:
-    """How many times as fast as a rival we are for a call, in each round."""
-    what = f"{ours.engine}, {CALLS[ours.call].title}: {ours.contender} / {theirs.contender}"
-    numbers = [our / their for our, their in zip(ours.rounds, theirs.rounds, strict=True)]
-    return Finding(what, numbers, "x", GOALS.get((ours.call, theirs.contender)), at_least=True)
+def throughput_ratio(ours: Throughput, theirs: Throughput) -> Measurement:
+    """Return Kennel's throughput relative to that of a baseline, a value per round."""
+    name = f"{ours.engine}, {CALLS[ours.call].title}: {ours.target} / {theirs.target}"
+    ratios = [our_rate / their_rate for our_rate, their_rate in zip(ours.rates, theirs.rates, strict=True)]
+    return Measurement(name, ratios, "x", GOALS.get((ours.call, theirs.target)), goal_is_minimum=True)
 
 
-def told(rates: Sequence[Rates]) -> str:
-    """The rates of one call, for a terminal."""
-    ours = next((each for each in rates if each.contender == KENNEL.name), None)
-    lines = [f"{rates[0].engine}, {CALLS[rates[0].call].title}: requests a second"]
-    for each in rates:
-        line = f"  {each.contender:<12}{each.median:>8.0f}  ({min(each.rounds):.0f} to {max(each.rounds):.0f})"
+def format_throughput(results: Sequence[Throughput]) -> str:
+    """Return the throughput of one call for a terminal, a line per target."""
+    ours = next((each for each in results if each.target == KENNEL.name), None)
+    lines = [f"{results[0].engine}, {CALLS[results[0].call].title}: requests per second"]
+    for each in results:
+        line = f"  {each.target:<12}{each.median:>8.0f}  ({min(each.rates):.0f} to {max(each.rates):.0f})"
         if ours and each is not ours:
-            line = f"{line:<42}" + str(ratio(ours, each)).partition(": ")[2]
+            line = f"{line:<42}" + str(throughput_ratio(ours, each)).partition(": ")[2]
         lines.append(line)
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the rates."""
+    """Measure the throughput and print it."""
     parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=(__doc__ or "").splitlines()[0])
-    names = {contender.name.lower().replace(" ", "_"): contender for contender in CONTENDERS}
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about two minutes in all")
-    for option, known in (("only", names), ("calls", CALLS), ("engines", ENGINES)):
-        parser.add_argument(f"--{option}", default=",".join(known), help=f"some of these: {', '.join(known)}")
+    targets = {target.name.lower().replace(" ", "_"): target for target in TARGETS}
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about two minutes in total")
+    for option, choices in (("targets", targets), ("calls", CALLS), ("engines", ENGINES)):
+        parser.add_argument(f"--{option}", default=",".join(choices), help=f"comma-separated: {', '.join(choices)}")
     options = parser.parse_args(arguments)
 
-    def chosen(option: str, known: Mapping[str, T]) -> list[T]:
-        wanted = getattr(options, option).split(",")
-        if not set(wanted) <= known.keys():
-            parser.error(f"--{option}: {getattr(options, option)} is not among {', '.join(known)}")
-        return [item for name, item in known.items() if name in wanted]
+    def select(option: str, choices: Mapping[str, T]) -> list[T]:
+        names = getattr(options, option).split(",")
+        if not set(names) <= choices.keys():
+            parser.error(f"--{option}: {getattr(options, option)} is not among {', '.join(choices)}")
+        return [choice for name, choice in choices.items() if name in names]
 
-    run(
-        chosen("engines", ENGINES),
-        chosen("calls", CALLS),
-        chosen("only", names),
+    measure(
+        select("engines", ENGINES),
+        select("calls", CALLS),
+        select("targets", targets),
         QUICK if options.quick else FULL,
         lambda text: print(text, flush=True),
     )
 
 
 if __name__ == "__main__":
-    run_part(main)
+    run_program(main)

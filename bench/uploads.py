@@ -1,4 +1,4 @@
-"""How much memory the whole server takes above idle while the largest pictures are sent side by side."""
+"""Peak memory of the server during concurrent uploads of the largest pictures: `python -m bench.uploads`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from PIL import Image
 from tests.live_server import Server
 
 ACCOUNT = {"username": "Anna", "email": "anna@example.com", "password": "correct horse"}
-CLIENTS = 4
+CLIENTS_PER_KIND = 4
 
 
-def largest() -> dict[str, bytes]:
-    """The pictures that take the most memory to read, one of each kind."""
+def make_largest() -> dict[str, bytes]:
+    """Return the picture of each format that takes the most memory to decode."""
     kinds = {
         "PNG": ("RGBA", (8160, 6120), {"compress_level": 1}),
         "JPEG": ("RGB", (8160, 6120), {"progressive": True, "subsampling": 0}),
@@ -34,40 +34,42 @@ def largest() -> dict[str, bytes]:
     return files
 
 
-def megabytes(processes: list[str]) -> float:
-    """The memory of these processes, what they share counted once."""
+def memory_mb(pids: list[str]) -> float:
+    """Return the proportional set size of these processes: memory that they share counts once."""
     total = 0
-    for process in processes:
-        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total / 1024
 
 
 def main() -> None:
-    """Print the peak above idle while some clients send all of them at once."""
-    files = largest()
+    """Measure the peak memory while some clients upload all of them at once, and print it."""
+    files = make_largest()
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "server") as server:
         client = requests.Session()
         client.post(f"{server.url}/user/register", json=ACCOUNT, timeout=60)
         cookies = dict(client.cookies)
         assert server.process
-        group = subprocess.check_output(["pgrep", "-g", str(server.process.pid)], text=True).split()
-        idle = megabytes(group)
+        pids = subprocess.check_output(["pgrep", "-g", str(server.process.pid)], text=True).split()
+        idle = memory_mb(pids)
         statuses: list[int] = []
 
         def send(content: bytes) -> None:
-            answer = requests.put(f"{server.url}/user/picture", cookies=cookies, files={"file": content}, timeout=120)
-            statuses.append(answer.status_code)
+            response = requests.put(f"{server.url}/user/picture", cookies=cookies, files={"file": content}, timeout=120)
+            statuses.append(response.status_code)
 
-        senders = [threading.Thread(target=send, args=[content]) for content in files.values() for _ in range(CLIENTS)]
+        senders = [
+            threading.Thread(target=send, args=[content]) for content in files.values() for _ in range(CLIENTS_PER_KIND)
+        ]
         for sender in senders:
             sender.start()
         peak = idle
         while any(sender.is_alive() for sender in senders):
-            peak = max(peak, megabytes(group))
+            peak = max(peak, memory_mb(pids))
             time.sleep(0.01)
-        print(f"{len(senders)} uploads side by side: idle {idle:.0f} MB, at most {peak - idle:.0f} MB above")
-        print(f"answered with 200: {statuses.count(200)} of {len(statuses)}")
+        print(f"{len(senders)} concurrent uploads: {idle:.0f} MB when idle, at most {peak - idle:.0f} MB above")
+        print(f"responses with 200: {statuses.count(200)} of {len(statuses)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Requests from wrk: as many as a server answers, for some time."""
+"""The load generator: wrk sends requests for some time, as many as the server answers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .processes import LOAD_CORES, Failed, on_cores
+from .processes import LOAD_CORES, BenchmarkError, cpu_affinity
 
 CONNECTIONS = 16
-# A machine that is busy otherwise may hold all up for a moment. So where nothing is answered, it is tried so many times
-# in all, each for this many times as long as before.
-ATTEMPTS, LONGER = 3, 4
-# How long wrk may take to end, in seconds.
-PATIENCE = 30
-# The requests in wrk's own language. It makes each of them once, and they take turns.
+# A busy machine may stall everything for a while. If there was no response at all, try again, each time for longer.
+ATTEMPTS, BACKOFF_FACTOR = 3, 4
+STOP_SECONDS = 30
+# wrk is scripted in Lua. The requests are formatted once and sent in turn.
 SCRIPT = """
 local requests = {}
 function init(args)
@@ -26,10 +24,10 @@ function init(args)
     table.insert(requests, wrk.format(each.method, each.path, each.headers, each.body))
   end
 end
-local turn = 0
+local index = 0
 function request()
-  turn = turn %% #requests + 1
-  return requests[turn]
+  index = index %% #requests + 1
+  return requests[index]
 end
 function done(summary)
   local errors = summary.errors
@@ -39,68 +37,68 @@ end
 """
 
 
-def lua(value: object) -> str:
-    """A value as Lua writes it. JSON's texts are Lua's, where they hold no escapes of Unicode."""
+def to_lua(value: object) -> str:
+    """Return a Lua literal. A JSON string is one, as long as it has no Unicode escapes."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"[{lua(name)}] = {lua(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"[{to_lua(name)}] = {to_lua(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
-        return "{" + ", ".join(lua(item) for item in value) + "}"
+        return "{" + ", ".join(to_lua(item) for item in value) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
-def request(
+def build_request(
     method: str, path: str, headers: Mapping[str, str], body: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """A request as the script has it."""
+    """Return a request in the form that the script expects."""
     if body is None:
         return {"method": method, "path": path, "headers": dict(headers)}
     headers = {**headers, "Content-Type": "application/json"}
     return {"method": method, "path": path, "headers": headers, "body": json.dumps(body)}
 
 
-def load(
-    url: str, sent: Sequence[Mapping[str, Any]], seconds: float, folder: Path, refusals: bool = False
+def run_load(
+    url: str, requests: Sequence[Mapping[str, Any]], seconds: float, folder: Path, allow_errors: bool = False
 ) -> tuple[int, float]:
-    """Let wrk send these requests in turn for so long, and return how many were answered, and the seconds they took.
+    """Send the requests in turn for this long. Return the number of responses, and the seconds that they took.
 
-    Raises `Failed` where none is answered, for a lost connection, and for an answer that is an error, unless there may
-    be `refusals`.
+    Raise `BenchmarkError` if there is no response, a connection is lost, or, unless `allow_errors`, a status is 400 or
+    above.
     """
-    path = folder / "requests.lua"
-    path.write_text(SCRIPT % lua(list(sent)))
+    script = folder / "requests.lua"
+    script.write_text(SCRIPT % to_lua(list(requests)))
     for attempt in range(ATTEMPTS):
-        answered, taken, errors, lost = run_wrk(url, path, seconds * LONGER**attempt)
-        if lost or (errors and not refusals):
-            raise Failed(f"{url}: {errors} of {answered} answers were errors, and {lost} connections were lost")
-        if answered:
-            return answered, taken
-    raise Failed(f"{url} answers nothing within {taken:.0f} s")
+        responses, elapsed, errors, lost = run_wrk(url, script, seconds * BACKOFF_FACTOR**attempt)
+        if lost or (errors and not allow_errors):
+            raise BenchmarkError(f"{url}: {errors} of {responses} responses were errors, {lost} connections were lost")
+        if responses:
+            return responses, elapsed
+    raise BenchmarkError(f"{url} did not respond within {elapsed:.0f} s")
 
 
 def run_wrk(url: str, script: Path, seconds: float) -> tuple[int, float, int, int]:
-    """The answers that wrk has got, the seconds they took, the errors among them, and the connections it lost."""
-    # wrk counts whole seconds alone. At Ctrl-C it stops earlier, and tells as much. Of an answer that takes more than
-    # two seconds it would say that the connection is lost: some rivals let a writer wait for longer.
+    """Return the number of responses, the seconds that they took, and how many were errors and connections lost."""
+    # wrk only takes whole seconds, so it is stopped by SIGINT, after which it reports the actual duration. The timeout
+    # is above its default of two seconds, since in some baselines a writer may wait for longer.
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d600", "--timeout", "10s", "-s", str(script), url]
-    with on_cores(LOAD_CORES):
+    with cpu_affinity(LOAD_CORES):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         time.sleep(seconds)
-        said = stopped(process)
+        output = stop(process)
     finally:
         process.kill()
     if process.returncode:
-        raise Failed(f"wrk failed: {(said.strip().splitlines() or ['it says nothing'])[-1]}")
-    answered, microseconds, errors, lost = (int(part) for part in said.splitlines()[-1].split())
-    return answered, microseconds / 1e6, errors, lost
+        raise BenchmarkError(f"wrk failed: {(output.strip().splitlines() or ['no output'])[-1]}")
+    responses, microseconds, errors, lost = (int(part) for part in output.splitlines()[-1].split())
+    return responses, microseconds / 1e6, errors, lost
 
 
-def stopped(process: subprocess.Popen[str]) -> str:
-    """What wrk says at its end. It ignores Ctrl-C while it starts, so it is told so again."""
-    for _ in range(PATIENCE):
+def stop(process: subprocess.Popen[str]) -> str:
+    """Stop wrk and return its output. It ignores SIGINT while it starts, so the signal is repeated."""
+    for _ in range(STOP_SECONDS):
         process.send_signal(signal.SIGINT)
         try:
             return process.communicate(timeout=1)[0]
         except subprocess.TimeoutExpired:
             continue
-    raise Failed(f"wrk does not end within {PATIENCE} s")
+    raise BenchmarkError(f"wrk did not stop within {STOP_SECONDS} s")

@@ -1,4 +1,4 @@
-"""The bench: who answers wrongly is not timed, ratios are right, and what is not met is said. Nothing is timed here."""
+"""The benchmarks: targets are verified, ratios are correct, and missed goals are reported. Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -16,128 +16,137 @@ import pytest
 
 from api.http.concurrency import WORKER_THREADS
 from bench import report, wrk
-from bench.datasets import COMMON, FEWEST, MOST, RARE, SIZES, dogs
-from bench.measurement import Finding, findings_table
-from bench.processes import CORES, Failed, Running
-from bench.profile_layers import profiles_table
-from bench.sampling_profiler import DRIVER, FLASK, HOOKS, LAYERS, LOG, MODELS, OTHERS, VERBS, Profile, layer_of
-from bench.scaling import FIRST_PAGE, IN_A_ROW, Asked, Growth, grown, taken
-from bench.targets import CONTENDERS, KENNEL, RIVALS, check, logged_in, reason, sample
-from bench.throughput import GOALS, Rates, ratio, settle
+from bench.datasets import COMMON_VALUES, LARGEST, RARE_VALUES, SIZES, SMALLEST, generate_dogs
+from bench.measurement import Measurement, format_measurements
+from bench.processes import CORES, BenchmarkError, ServerProcess
+from bench.profile_layers import format_profiles
+from bench.sampling_profiler import (
+    DRIVER,
+    FLASK,
+    HOOKS,
+    LAYERS,
+    LOGGING,
+    MODELS,
+    OTHER,
+    RESOURCES,
+    Profile,
+    find_layer,
+)
+from bench.scaling import FIRST_PAGE, REQUESTS_PER_TURN, QueryTiming, Scaling
+from bench.targets import BASELINES, KENNEL, TARGETS, find_error, log_in, sample_rows, verify_target
+from bench.throughput import GOALS, Throughput, prepare_database, throughput_ratio
 
 from .live_server import ROOT
 from .postgres import Databases
 
-ROWS = sample()
+ROWS = sample_rows()
 
 
-# --- What they answer is checked before it is timed ---
+# --- Targets ---
 
 
 @pytest.fixture(scope="module")
-def kennel(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Kennel as a contender, with the rows of the bench."""
+def kennel(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Kennel as a target, with the rows of the benchmarks."""
     if not CORES:
-        pytest.skip("the bench needs Linux")
+        pytest.skip("the benchmarks need Linux")
     folder = tmp_path_factory.mktemp("kennel")
     url = f"sqlite:///{folder / 'dogs.sqlite'}"
     (folder / "rows.json").write_text(json.dumps(ROWS))
-    KENNEL.fill(url, folder / "rows.json")
-    settle(KENNEL.name, url)
-    with KENNEL.started(folder / "server", url, CORES) as server:
+    KENNEL.seed(url, folder / "rows.json")
+    prepare_database(KENNEL.name, url)
+    with KENNEL.server(folder / "server", url, CORES) as server:
         yield server
 
 
 @pytest.mark.parametrize(
-    ("kind", "place", "column", "value", "reason"),
+    ("kind", "index", "column", "value", "reason"),
     [
         ("dogs", 0, "name", "Another name", "the list"),
         ("dogs", 19, "created_at", "2026-01-01T00:00:00.000Z", "the list"),
         ("dogs", 7, "user", 2, "the list"),
         ("dogs", 99, "breed", "Another breed", "one dog"),
         ("users", 0, "email", "another@example.com", "the profile"),
-        ("users", 0, "password", "another password", "a login with 401"),
+        ("users", 0, "password", "another password", "login with 401"),
     ],
 )
-def test_a_contender_with_other_rows_is_refused(
-    kennel: Running, kind: str, place: int, column: str, value: object, reason: str
+def test_target_with_other_rows_is_rejected(
+    kennel: ServerProcess, kind: str, index: int, column: str, value: object, reason: str
 ) -> None:
     rows = deepcopy(ROWS)
-    rows[kind][place][column] = value
+    rows[kind][index][column] = value
 
-    with pytest.raises(Failed, match=reason):
-        check("Kennel", kennel.url, rows)
+    with pytest.raises(BenchmarkError, match=reason):
+        verify_target("Kennel", kennel.url, rows)
 
 
-def test_a_contender_that_answers_rightly_is_taken_and_gives_a_login(kennel: Running) -> None:
-    headers = check("Kennel", kennel.url, ROWS)
+def test_correct_target_returns_login_headers(kennel: ServerProcess) -> None:
+    headers = verify_target("Kennel", kennel.url, ROWS)
 
     assert headers["Cookie"].startswith("session=")
-    with pytest.raises(Failed, match="other data"):  # the check itself has changed a dog
-        check("Kennel", kennel.url, ROWS)
+    with pytest.raises(BenchmarkError, match="other data"):  # the verification has changed a dog
+        verify_target("Kennel", kennel.url, ROWS)
 
 
-def test_who_can_not_log_in_is_refused(kennel: Running) -> None:
-    with pytest.raises(Failed, match="answers a login with 401"):
-        logged_in("Kennel", kennel.url, {"username": "Anna 1", "password": "wrong"})
+def test_target_that_refuses_login_is_rejected(kennel: ServerProcess) -> None:
+    with pytest.raises(BenchmarkError, match="responds to a login with 401"):
+        log_in("Kennel", kennel.url, {"username": "Anna 1", "password": "wrong"})
 
 
-def test_a_database_that_does_not_write_down_what_it_commits_is_refused(databases: Databases) -> None:
+def test_database_without_synchronous_commit_is_rejected(databases: Databases) -> None:
     url = databases.create()
     databases.run(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
 
-    with pytest.raises(Failed, match="as all others do"):
-        settle("Careless", url)
+    with pytest.raises(BenchmarkError, match="not durable"):
+        prepare_database("Careless", url)
     databases.drop(url)
 
 
-def test_all_contenders_but_the_bound_are_filled_with_the_same_rows() -> None:
-    assert [contender.name for contender in CONTENDERS if not contender.seed] == ["empty Flask"]
+def test_every_target_but_empty_view_is_seeded() -> None:
+    assert [target.name for target in TARGETS if not target.seed_command] == ["empty Flask"]
     assert {"list", "one", "profile", "change", "create"} <= set(KENNEL.calls)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("output", "error"),
     [
         ("Traceback:\n  a line\nValueError: no table\n", "ValueError: no table"),
         ("bindings.js:126\n\nError: no bindings\n    at open\n\nNode.js v20.1.0\n", "Error: no bindings"),
-        ("", "it says nothing"),
+        ("", "no output"),
     ],
 )
-def test_why_a_rival_could_not_be_filled_is_told_in_its_own_words(said: str, told: str) -> None:
-    assert reason(said) == told
+def test_failed_seed_reports_line_with_error(output: str, error: str) -> None:
+    assert find_error(output) == error
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, *said: tuple[int, float, int, int]) -> None:
-    """Let wrk find these answers: how many, in how many seconds, errors, and connections lost."""
-    turns = cycle(said)
+def stub_wrk(monkeypatch: pytest.MonkeyPatch, *results: tuple[int, float, int, int]) -> None:
+    """Replace wrk by these results: responses, seconds, errors, and connections lost."""
+    turns = cycle(results)
     monkeypatch.setattr(wrk, "run_wrk", lambda *_: next(turns))
 
 
-def test_a_moment_in_which_nothing_is_answered_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    answering(monkeypatch, (0, 0.5, 0, 0), (40, 2.0, 0, 0))
-    assert wrk.load("http://127.0.0.1", [], 0.5, tmp_path) == (40, 2.0)
+def test_load_without_response_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stub_wrk(monkeypatch, (0, 0.5, 0, 0), (40, 2.0, 0, 0))
+    assert wrk.run_load("http://127.0.0.1", [], 0.5, tmp_path) == (40, 2.0)
 
-    answering(monkeypatch, (0, 0.5, 0, 0))
-    with pytest.raises(Failed, match="answers nothing"):
-        wrk.load("http://127.0.0.1", [], 0.5, tmp_path)
-
-
-def test_answers_that_are_errors_and_lost_connections_do_not_count_as_fast(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for said in ((40, 2.0, 1, 0), (40, 2.0, 0, 1)):
-        answering(monkeypatch, said)
-        with pytest.raises(Failed):
-            wrk.load("http://127.0.0.1", [], 0.5, tmp_path)
-    answering(monkeypatch, (40, 2.0, 1, 0))
-    assert wrk.load("http://127.0.0.1", [], 0.5, tmp_path, refusals=True) == (40, 2.0)
+    stub_wrk(monkeypatch, (0, 0.5, 0, 0))
+    with pytest.raises(BenchmarkError, match="did not respond"):
+        wrk.run_load("http://127.0.0.1", [], 0.5, tmp_path)
 
 
-def test_requests_are_written_for_lua() -> None:
-    sent = wrk.request("PUT", "/dogs/1", {"Cookie": 'a="b"'}, {"name": "Ärmel"})
+def test_load_with_errors_or_lost_connections_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for result in ((40, 2.0, 1, 0), (40, 2.0, 0, 1)):
+        stub_wrk(monkeypatch, result)
+        with pytest.raises(BenchmarkError):
+            wrk.run_load("http://127.0.0.1", [], 0.5, tmp_path)
+    stub_wrk(monkeypatch, (40, 2.0, 1, 0))
+    assert wrk.run_load("http://127.0.0.1", [], 0.5, tmp_path, allow_errors=True) == (40, 2.0)
 
-    assert wrk.lua([sent]) == (
+
+def test_requests_are_written_as_lua_table() -> None:
+    request = wrk.build_request("PUT", "/dogs/1", {"Cookie": 'a="b"'}, {"name": "Ärmel"})
+
+    assert wrk.to_lua([request]) == (
         '{{["method"] = "PUT", ["path"] = "/dogs/1", '
         '["headers"] = {["Cookie"] = "a=\\"b\\"", ["Content-Type"] = "application/json"}, '
         '["body"] = "{\\"name\\": \\"\\\\u00c4rmel\\"}"}}'
@@ -147,197 +156,204 @@ def test_requests_are_written_for_lua() -> None:
 # --- Ratios and goals ---
 
 
-def rates(contender: str, *rounds: float, call: str = "one", engine: str = "SQLite") -> Rates:
-    one = [1.0] * len(rounds)
-    return Rates(engine, call, contender, list(rounds), one, [0.5] * len(rounds), [0.0] * len(rounds))
+def throughput(target: str, *rates: float, call: str = "one", engine: str = "SQLite") -> Throughput:
+    rounds = len(rates)
+    return Throughput(engine, call, target, list(rates), [1.0] * rounds, [0.5] * rounds, [0.0] * rounds)
 
 
-def test_a_ratio_is_that_of_each_round_and_its_median_counts() -> None:
-    found = ratio(rates("Kennel", 1000, 3000, 2000), rates("Express", 1000, 1500, 4000))
+def test_ratio_is_median_of_rounds() -> None:
+    ratio = throughput_ratio(throughput("Kennel", 1000, 3000, 2000), throughput("Express", 1000, 1500, 4000))
 
-    assert found.numbers == [1.0, 2.0, 0.5]
-    assert (found.median, found.spread) == (1.0, "0.50 to 2.00")
-    assert (found.goal, found.at_least, found.verdict) == (0.8, True, "met")
+    assert ratio.values == [1.0, 2.0, 0.5]
+    assert (ratio.median, ratio.range_text) == (1.0, "0.50 to 2.00")
+    assert (ratio.goal, ratio.goal_is_minimum, ratio.verdict) == (0.8, True, "met")
 
 
 @pytest.mark.parametrize(
-    ("number", "at_least", "verdict"),
+    ("median", "goal_is_minimum", "verdict"),
     [(2.0, True, "met"), (1.99, True, "**NOT met**"), (2.0, False, "met"), (2.01, False, "**NOT met**")],
 )
-def test_a_goal_is_met_up_to_its_bound_and_no_further(number: float, at_least: bool, verdict: str) -> None:
-    assert Finding("", [0.1, number, 9], goal=2, at_least=at_least).verdict == verdict
-    assert Finding("", [number]).verdict == ""
+def test_goal_is_inclusive(median: float, goal_is_minimum: bool, verdict: str) -> None:
+    assert Measurement("", [0.1, median, 9], goal=2, goal_is_minimum=goal_is_minimum).verdict == verdict
+    assert Measurement("", [median]).verdict == ""
 
 
-def test_what_was_not_met_stands_in_its_table() -> None:
-    assert findings_table([Finding("a start", [3.0], " s", 1)]) == (
+def test_missed_goal_is_marked_in_table() -> None:
+    assert format_measurements([Measurement("a start", [3.0], " s", 1)]) == (
         "|  | median | goal |  |\n| --- | ---: | ---: | ---: |\n| a start | 3.00 s | at most 1 s | **NOT met** |\n"
     )
 
 
-def asked(few: float, many: float, query: str = "sort=id") -> Asked:
-    """A list or a search with its milliseconds."""
-    times = {size: [many if size == MOST else few] * IN_A_ROW * 3 for size in SIZES}
-    return Asked("SQLite", query, "" if query.startswith("q=") else FIRST_PAGE, query, times)
+def timing(small: float, large: float, query: str = "sort=id") -> QueryTiming:
+    """Return a list or a search with its milliseconds."""
+    times = {size: [large if size == LARGEST else small] * REQUESTS_PER_TURN * 3 for size in SIZES}
+    return QueryTiming("SQLite", query, "" if query.startswith("q=") else FIRST_PAGE, query, times)
 
 
-def test_growth_is_what_most_dogs_cost_of_what_the_fewest_cost() -> None:
-    assert grown(asked(0.5, 0.6)).numbers == [1.2, 1.2, 1.2]
-    assert grown(asked(0.5, 0.6)).is_met
-    assert not grown(asked(0.5, 0.61)).is_met
+def test_growth_is_ratio_of_largest_to_smallest_database() -> None:
+    assert timing(0.5, 0.6).growth.values == [1.2, 1.2, 1.2]
+    assert timing(0.5, 0.6).growth.is_met
+    assert not timing(0.5, 0.61).growth.is_met
 
 
-def test_a_search_for_three_letters_has_a_goal_and_one_for_two_has_none() -> None:
-    assert [taken(asked(1, 21, query)).is_met for query in ("q=abc", "q=ab")] == [False, True]
+def test_search_goal_applies_from_three_letters() -> None:
+    assert [timing(1, 21, query).latency.is_met for query in ("q=abc", "q=ab")] == [False, True]
 
 
-def test_the_many_dogs_are_the_same_each_time_and_spread_as_the_lists_need_it() -> None:
-    some = list(dogs(FEWEST))
+def test_generated_dogs_are_deterministic_and_skewed() -> None:
+    dogs = list(generate_dogs(SMALLEST))
 
-    assert some == list(dogs(FEWEST))
-    for column in COMMON:
-        found = Counter(dog[column] for dog in some)
-        assert found[RARE[column]] == 5
-        assert 220 <= found[COMMON[column]] <= 300
-
-
-# --- Where the time goes ---
+    assert dogs == list(generate_dogs(SMALLEST))
+    for column in COMMON_VALUES:
+        counts = Counter(dog[column] for dog in dogs)
+        assert counts[RARE_VALUES[column]] == 5
+        assert 220 <= counts[COMMON_VALUES[column]] <= 300
 
 
-def code(path: str, name: str = "deed") -> CodeType:
+# --- Profile ---
+
+
+def code(path: str, name: str = "operation") -> CodeType:
     return compile(f"def {name}(): pass", path, "exec").co_consts[0]
 
 
-def test_the_time_of_a_stack_is_that_of_its_layer() -> None:
+def test_sample_is_attributed_to_its_layer() -> None:
     packages = f"{ROOT}/.venv/lib/site-packages"
     flask = [code(f"{packages}/flask/app.py", "process_response"), code(f"{packages}/flask/app.py")]
-    verb = code(f"{ROOT}/api/resources/dogs.py")
+    resource = code(f"{ROOT}/api/resources/dogs.py")
     models = code(f"{ROOT}/models/dog.py")
+    logs = code(f"{ROOT}/api/observability/logs.py")
 
-    assert layer_of(flask) == FLASK
-    assert layer_of([code(f"{packages}/werkzeug/headers.py"), code(f"{ROOT}/api/observability/logs.py"), *flask]) == LOG
-    assert layer_of([code(f"{ROOT}/api/observability/metrics.py"), *flask]) == HOOKS
-    assert layer_of([verb, code(f"{packages}/flask_restful/__init__.py"), flask[1]]) == VERBS
-    assert layer_of([models, verb]) == MODELS
-    assert layer_of([code(f"{ROOT}/bench/sampling_profiler.py", "driver_call"), models, verb]) == DRIVER
-    assert layer_of([code(f"{ROOT}/bench/sampling_profiler.py", "repeat")]) == OTHERS
+    assert find_layer(flask) == FLASK
+    assert find_layer([code(f"{packages}/werkzeug/headers.py"), logs, *flask]) == LOGGING
+    assert find_layer([code(f"{ROOT}/api/observability/metrics.py"), *flask]) == HOOKS
+    assert find_layer([resource, code(f"{packages}/flask_restful/__init__.py"), flask[1]]) == RESOURCES
+    assert find_layer([models, resource]) == MODELS
+    assert find_layer([code(f"{ROOT}/bench/sampling_profiler.py", "driver_call"), models, resource]) == DRIVER
+    assert find_layer([code(f"{ROOT}/bench/sampling_profiler.py", "repeat")]) == OTHER
 
 
 # --- The report ---
 
 
 def results(**changes: Any) -> report.Results:
-    """What a run might have found."""
+    """Return the results of a run."""
     layers = dict.fromkeys(LAYERS, 10.0)
-    found: dict[str, Any] = {
-        "rates": [rates("Kennel", 4000, 4200), rates("Express", 5000, 5100), rates("empty Flask", 9000, 9000)],
+    defaults: dict[str, Any] = {
+        "throughput": [
+            throughput("Kennel", 4000, 4200),
+            throughput("Express", 5000, 5100),
+            throughput("empty Flask", 9000, 9000),
+        ],
         "profiles": [Profile("SQLite", "one", 100.0, 90.0, 100.0, layers)],
-        "logins": [Finding("logins / raw", [0.9], "x", 0.95, at_least=True)],
-        "growth": Growth([asked(1, 3)], [asked(1, 30, "q=abc")]),
-        "memory": [Finding("a worker", [80], " MB", 90)],
-        "start": [Finding("a start", [0.5], " s", 1)],
-        "machine": {"Cores": "2"},
+        "logins": [Measurement("logins / raw", [0.9], "x", 0.95, goal_is_minimum=True)],
+        "scaling": Scaling([timing(1, 3)], [timing(1, 30, "q=abc")]),
+        "memory": [Measurement("a worker", [80], " MB", 90)],
+        "startup": [Measurement("a start", [0.5], " s", 1)],
+        "hardware": {"Cores": "2"},
         "versions": {"wrk": "4.1.0"},
         "seconds": 600,
     }
-    return report.Results(**{**found, **changes})
+    return report.Results(**{**defaults, **changes})
 
 
-def test_the_report_says_first_how_many_goals_are_met_and_which_are_not() -> None:
-    text = report.document(results())
+def test_report_begins_with_missed_goals() -> None:
+    text = report.format_document(results())
 
     begin = text.index("**3 of 7 goals are met.** Not met:")
-    missed = text[begin : text.index("## Beside the rivals")]
+    missed = text[begin : text.index("## Comparison")]
     for what in ("empty Flask: 0.46x", "logins / raw: 0.90x", "sort=id, first page: 3.00x", "30.0 ms"):
         assert what in missed
     assert "Slower than hand-written Express: one dog on SQLite (0.81x)." in missed
-    assert text.index("## Beside the rivals") < text.index("## Requests a second") < text.index("## Versions")
+    assert text.index("## Comparison") < text.index("## Throughput") < text.index("## Environment")
 
 
-def test_the_report_has_each_ratio_beside_its_goal_and_each_rate_beside_ours() -> None:
-    text = report.document(results())
+def test_report_has_ratios_with_goals_and_rates() -> None:
+    text = report.format_document(results())
 
     assert "| *goal for the list and one dog* | *0.8x* | *0.6x* |\n" in text
     assert "| one dog, SQLite | 0.81x (0.80 to 0.82), met | 0.46x (0.44 to 0.47), **NOT met** |\n" in text
     assert "| one dog, SQLite | 4,100 (4,000 to 4,200) | 5,050 (5,000 to 5,100) | 9,000 (9,000 to 9,000) |\n" in text
 
 
-def test_the_report_claims_nothing_where_all_is_met() -> None:
-    kept = results(
-        rates=[rates("Kennel", 6000, 6000), rates("Express", 5000, 5000)], logins=[], growth=Growth([asked(1, 1)])
+def test_report_without_missed_goals_lists_none() -> None:
+    success = results(
+        throughput=[throughput("Kennel", 6000, 6000), throughput("Express", 5000, 5000)],
+        logins=[],
+        scaling=Scaling([timing(1, 1)]),
     )
 
-    assert "**4 of 4 goals are met.**\n\nSlower than hand-written Express: nothing" in report.summary(kept)
-    assert "NOT met" not in report.document(kept)
+    assert "**4 of 4 goals are met.**\n\nSlower than hand-written Express: none." in report.summarize(success)
+    assert "NOT met" not in report.format_document(success)
 
 
-def test_a_profile_shows_what_the_server_adds_to_the_application() -> None:
-    table = profiles_table(results().profiles, results().rates)
+def test_profile_shows_overhead_of_server() -> None:
+    table = format_profiles(results().profiles, results().throughput)
 
-    assert "| log | 10 (10%) |\n" in table
-    assert "| **server, of its core** | **244** |\n" in table
-    assert "| so granian, threads, sockets | 154 |\n" in table
-
-
-def test_a_server_that_waited_for_something_else_is_told() -> None:
-    waiting = Rates("SQLite", "one", "Kennel", [1000.0], [0.4], [0.5], [0.0])
-
-    assert report.rate(waiting) == "1,000 (1,000 to 1,000), 40%"
+    assert "| logging | 10 (10%) |\n" in table
+    assert "| **server, CPU time** | **244** |\n" in table
+    assert "| difference: granian, threads, sockets | 154 |\n" in table
 
 
-def test_the_table_of_the_readme_is_written_between_its_marks_alone() -> None:
+def test_low_utilization_is_shown_beside_rate() -> None:
+    waiting = Throughput("SQLite", "one", "Kennel", [1000.0], [0.4], [0.5], [0.0])
+
+    assert report.format_rate(waiting) == "1,000 (1,000 to 1,000), 40%"
+
+
+def test_readme_table_is_replaced_between_its_markers() -> None:
     text = f"Above.\n{report.BEGIN}\n| old |\n\n{report.END}Below.\n"
 
-    once = report.with_table(text, "| new |\n")
+    once = report.replace_table(text, "| new |\n")
     assert once == f"Above.\n{report.BEGIN}\n| new |\n\n{report.END}Below.\n"
-    assert report.with_table(once, "| new |\n") == once
-    with pytest.raises(Failed):
-        report.with_table("No place.", "| new |\n")
+    assert report.replace_table(once, "| new |\n") == once
+    with pytest.raises(BenchmarkError):
+        report.replace_table("No markers.", "| new |\n")
 
 
-def test_the_readme_shows_the_table_of_the_results() -> None:
+def test_readme_table_matches_results() -> None:
     shown = report.README.read_text().partition(report.BEGIN)[2].partition(report.END)[0].strip()
 
     assert shown.startswith("|  | FastAPI | Django REST framework | the lesson's app | Express |")
     assert shown in report.RESULTS.read_text()
 
 
-def test_the_results_have_every_goal_beside_a_rival_on_both_engines() -> None:
-    shown = report.RESULTS.read_text().partition("## Beside the rivals")[2].partition("\n## ")[0]
+def test_results_have_every_goal_on_both_engines() -> None:
+    shown = report.RESULTS.read_text().partition("## Comparison")[2].partition("\n## ")[0]
 
     for engine in ("SQLite", "PostgreSQL"):
         cells = [line for line in shown.splitlines() if f", {engine} |" in line]
         assert sum(line.count(", met") + line.count("**NOT met**") for line in cells) == len(GOALS)
 
 
-# --- What is installed and started ---
+# --- Baselines ---
 
 
-def test_the_empty_view_is_served_as_kennel_is() -> None:
+def test_empty_view_has_server_options_of_kennel() -> None:
     def options(path: Path) -> dict[str, str]:
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         server = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Granian")
         return {each.arg: ast.unparse(each.value) for each in server.keywords if each.arg}
 
-    ours, empty = options(ROOT / "run.py"), options(RIVALS / "empty_flask" / "app.py")
-    named = {"address", "port", "workers", "blocking_threads", "workers_kill_timeout"}
+    ours, empty = options(ROOT / "api" / "server" / "granian.py"), options(BASELINES / "empty_flask" / "app.py")
+    configured = {"address", "port", "workers", "blocking_threads", "workers_kill_timeout"}
 
     assert ours.keys() == empty.keys()
-    assert {name for name in ours if ours[name] != empty[name]} <= named
+    assert {name for name in ours if ours[name] != empty[name]} <= configured
     assert int(empty["blocking_threads"]) == WORKER_THREADS
 
 
-def test_the_lock_of_the_express_rival_names_no_host_to_load_from() -> None:
-    lock = json.loads((RIVALS / "express" / "package-lock.json").read_text())
+def test_express_lock_names_no_registry_host() -> None:
+    lock = json.loads((BASELINES / "express" / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
 
     assert packages
     assert [name for name, package in packages.items() if "resolved" in package] == []
     assert [name for name, package in packages.items() if "integrity" not in package] == []
-    assert "omit-lockfile-registry-resolved=true" in (RIVALS / "express" / ".npmrc").read_text().splitlines()
+    assert "omit-lockfile-registry-resolved=true" in (BASELINES / "express" / ".npmrc").read_text().splitlines()
 
 
-def test_the_python_rivals_are_installed_by_their_hashes_alone() -> None:
+def test_python_baselines_are_pinned_by_hash() -> None:
     lock = (ROOT / "bench" / "requirements.txt").read_text()
 
     assert "://" not in lock

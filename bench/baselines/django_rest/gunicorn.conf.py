@@ -5,8 +5,8 @@ import os
 bind = f"127.0.0.1:{os.environ['PORT']}"
 wsgi_app = "wsgi:application"
 workers = 1
-# Unlike gunicorn's other worker, this one keeps connections open, so it needs no proxy before it to be fast.
+# Unlike the default worker, this one supports keep-alive, so it needs no reverse proxy to be fast.
 worker_class = "gthread"
-# While PostgreSQL works, another thread can. SQLite works in the thread itself, and more threads would only take turns.
+# While one thread waits for PostgreSQL, another can run. SQLite runs in the thread itself, so more would not help.
 threads = 1 if os.environ["DATABASE_URL"].startswith("sqlite") else 4
 control_socket_disable = True

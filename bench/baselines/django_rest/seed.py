@@ -1,4 +1,4 @@
-"""Make the tables in an empty database and fill them: `python seed.py rows.json`."""
+"""Create the tables in an empty database and fill them: `python seed.py rows.json`."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from django.core.management import call_command
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 django.setup()
 
-from dogs.models import Dog, User  # noqa: E402 - Django has to be set up first
+from dogs.models import Dog, User  # noqa: E402 - needs django.setup()
 
 rows = json.loads(Path(sys.argv[1]).read_text())
 call_command("migrate", verbosity=0)

@@ -1,4 +1,4 @@
-"""Settings for production."""
+"""Production settings."""
 
 import os
 
@@ -30,7 +30,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 
-# Connections stay open.
+# Persistent connections.
 DATABASES = {"default": dj_database_url.config(conn_max_age=None)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {

@@ -1,4 +1,4 @@
-"""Where everything is."""
+"""URL routes."""
 
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter

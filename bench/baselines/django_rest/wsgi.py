@@ -1,4 +1,4 @@
-"""The application."""
+"""The WSGI application."""
 
 import os
 

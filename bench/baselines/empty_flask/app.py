@@ -1,6 +1,6 @@
-"""An empty Flask view, served as Kennel is: `python app.py` in this folder, with Kennel's own packages. Reads `PORT`.
+"""An empty Flask view, served like Kennel: `python app.py` in this folder, with Kennel's packages. Reads `PORT`.
 
-It is as fast as anything made with Flask can be on this server.
+It is the upper bound for any Flask application on this server.
 """
 
 import os
@@ -14,7 +14,7 @@ app = Flask(__name__)
 
 @app.get("/")
 def empty() -> str:
-    """Nothing."""
+    """Return an empty body."""
     return ""
 
 

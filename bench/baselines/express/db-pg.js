@@ -1,4 +1,4 @@
-/** The rows in PostgreSQL, by a pool of pg. */
+/** PostgreSQL, with a connection pool of pg. */
 
 import connectPgSimple from "connect-pg-simple"
 import session from "express-session"
@@ -32,15 +32,15 @@ const TABLES = `
 const DOG = "id, name, owner, breed, created_at, user_id"
 const CHUNK = 10_000
 
-/** What the server asks of the database. A name lets a connection prepare the statement once. */
+/** Return the queries of the server. A named statement is prepared once per connection. */
 export function open(url) {
   const pool = new pg.Pool({ connectionString: url })
-  pool.on("error", (error) => console.error(error)) // an idle connection that broke is replaced
+  pool.on("error", (error) => console.error(error)) // a broken idle connection is replaced
   const all = async (name, text, values) => (await pool.query({ name, text, values })).rows
   const first = async (name, text, values) => (await all(name, text, values))[0]
   const Sessions = connectPgSimple(session)
   return {
-    // Without touching, a session is read and not written at each request.
+    // Without touch, a request reads its session and does not write it.
     sessions: new Sessions({ pool, disableTouch: true }),
     dogs: (limit) => all("dogs", `SELECT ${DOG} FROM dogs ORDER BY id LIMIT $1`, [limit]),
     dog: (id) => first("dog", `SELECT ${DOG} FROM dogs WHERE id = $1`, [id]),
@@ -63,7 +63,7 @@ export function open(url) {
   }
 }
 
-/** Makes the tables in an empty database, and inserts these rows. */
+/** Create the tables in an empty database and insert these rows. */
 export async function seed(url, users, dogs) {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -86,13 +86,13 @@ export async function seed(url, users, dogs) {
   await client.end()
 }
 
-/** Inserts rows in their order, each column of a chunk as one array. */
+/** Insert rows in order, in chunks, each column as an array. */
 async function insert(client, table, types, rows) {
   const columns = Object.keys(types)
   const arrays = columns.map((column, index) => `$${index + 1}::${types[column]}[]`)
   const text = `
     INSERT INTO ${table} (${columns}) SELECT ${columns}
-    FROM unnest(${arrays}) WITH ORDINALITY AS given (${columns}, place) ORDER BY place
+    FROM unnest(${arrays}) WITH ORDINALITY AS given (${columns}, position) ORDER BY position
   `
   for (let start = 0; start < rows.length; start += CHUNK) {
     const chunk = rows.slice(start, start + CHUNK)

@@ -1,4 +1,4 @@
-/** The rows in SQLite, by better-sqlite3: one connection, its statements prepared once. */
+/** SQLite, with one connection of better-sqlite3 and prepared statements. */
 
 import Database from "better-sqlite3"
 
@@ -32,17 +32,17 @@ const DOG = "id, name, owner, breed, created_at, user_id"
 
 const now = () => new Date().toISOString()
 
-/** Opens the database of a URL such as `sqlite:////srv/dogs.sqlite`. */
+/** Open the database of a URL such as `sqlite:////srv/dogs.sqlite`. */
 function connect(url) {
   const db = new Database(url.slice("sqlite:///".length))
   db.pragma("journal_mode = WAL")
-  // Each commit is synced, as Kennel does it, so that both write at the same price. (The driver's default is NORMAL.)
+  // Sync every commit, as Kennel does, so that writes have the same cost. (The default of the driver is NORMAL.)
   db.pragma("synchronous = FULL")
   db.pragma("foreign_keys = ON")
   return db
 }
 
-/** What the server asks of the database. */
+/** Return the queries of the server. */
 export function open(url) {
   const db = connect(url)
   const dogs = db.prepare(`SELECT ${DOG} FROM dogs ORDER BY id LIMIT ?`)
@@ -66,7 +66,7 @@ export function open(url) {
   }
 }
 
-/** Makes the tables in an empty database, and inserts these rows. */
+/** Create the tables in an empty database and insert these rows. */
 export function seed(url, users, dogs) {
   const db = connect(url)
   db.transaction(() => {

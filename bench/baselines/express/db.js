@@ -1,4 +1,4 @@
-/** The database that `DATABASE_URL` names. */
+/** The database of `DATABASE_URL`. */
 
 const driver = process.env.DATABASE_URL.startsWith("sqlite:") ? "./db-sqlite.js" : "./db-pg.js"
 

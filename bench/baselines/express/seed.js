@@ -1,4 +1,4 @@
-/** Fills an empty database: `node seed.js data.json`. */
+/** Seed an empty database: `node seed.js rows.json`. */
 
 import { readFile } from "node:fs/promises"
 
@@ -12,7 +12,7 @@ const hashes = await Promise.all(users.map(({ password }) => bcrypt.hash(passwor
 await seed(
   process.env.DATABASE_URL,
   users.map((user, index) => ({ ...user, password_hash: hashes[index] })),
-  // JavaScript's moments have milliseconds.
+  // JavaScript's dates have a precision of milliseconds.
   dogs.map(({ user, created_at, ...dog }) => ({
     ...dog,
     created_at: new Date(created_at).toISOString(),

@@ -1,4 +1,4 @@
-/** Dogs and their users, by Express. Settings: `PORT`, `DATABASE_URL` and `SECRET_KEY`. */
+/** The API with Express. Settings: `PORT`, `DATABASE_URL` and `SECRET_KEY`. */
 
 import bcrypt from "bcrypt"
 import express from "express"
@@ -13,7 +13,7 @@ const app = express()
 app.disable("x-powered-by")
 app.use(express.json())
 
-// Only for the paths that need a session: to others it would cost an id of a session that is never kept.
+// Only on routes that need a session: elsewhere it would generate the id of a session that is never saved.
 const sessions = session({
   store: db.sessions,
   secret: SECRET_KEY,
@@ -33,19 +33,19 @@ const loggedIn = [
   },
 ]
 
-/** An id of a path; 0, which no row has, for what is none. */
+/** Return the id in the path, or 0, which no row has, if it is not valid. */
 const idOf = (req) => {
   const id = Number(req.params.id)
   return Number.isInteger(id) && id > 0 && id < 2 ** 31 ? id : 0
 }
 
-const notFound = (res) => res.status(404).json({ error: "There is no such dog" })
+const notFound = (res) => res.status(404).json({ error: "Dog not found" })
 
-/** The dog of a body, which is its user's where it names no owner. */
+/** Return the dog in the body. The owner defaults to the user. Respond with 400 if it is not valid. */
 const dogOf = ({ body, user }, res) => {
   const { name, breed, owner = user.username } = body ?? {}
   if (name && breed) return { name, breed, owner }
-  res.status(400).json({ error: "A dog has a name and a breed" })
+  res.status(400).json({ error: "Name and breed are required" })
 }
 
 app.post("/user/login", sessions, async (req, res) => {
@@ -80,13 +80,13 @@ app.post("/api/v1/dogs", loggedIn, async (req, res) => {
 })
 
 app.put("/api/v1/dogs/:id", loggedIn, async (req, res) => {
-  const given = dogOf(req, res)
-  if (!given) return
+  const fields = dogOf(req, res)
+  if (!fields) return
   const id = idOf(req)
-  const dog = await db.changeDog(id, given, req.user.id)
+  const dog = await db.changeDog(id, fields, req.user.id)
   if (dog) return res.json(dog)
   if (!(await db.dog(id))) return notFound(res)
-  res.status(403).json({ error: "This dog is another user's" })
+  res.status(403).json({ error: "This dog belongs to another user" })
 })
 
 app.listen(PORT, "127.0.0.1")

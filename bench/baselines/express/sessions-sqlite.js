@@ -4,7 +4,7 @@ import session from "express-session"
 
 const DAY = 24 * 60 * 60 * 1000
 
-/** Sessions of a day. Without `touch` a session is read and not written at each request. */
+/** Sessions expire after a day. Without `touch`, a request reads its session and does not write it. */
 export class SqliteSessions extends session.Store {
   constructor(db) {
     super()
@@ -16,25 +16,25 @@ export class SqliteSessions extends session.Store {
   }
 
   get(sid, done) {
-    this.answer(done, () => {
+    this.call(done, () => {
       const data = this.read.get(sid, Date.now())
       return data && JSON.parse(data)
     })
   }
 
   set(sid, data, done) {
-    this.answer(done, () => void this.write.run(sid, JSON.stringify(data), Date.now() + DAY))
+    this.call(done, () => void this.write.run(sid, JSON.stringify(data), Date.now() + DAY))
   }
 
   destroy(sid, done) {
-    this.answer(done, () => void this.remove.run(sid))
+    this.call(done, () => void this.remove.run(sid))
   }
 
-  /** The driver is synchronous and throws; express-session wants a callback. */
-  answer(done, deed) {
+  /** Pass the result or error of a synchronous operation to a callback, as express-session expects. */
+  call(done, operation) {
     let result
     try {
-      result = deed()
+      result = operation()
     } catch (error) {
       return done?.(error)
     }

@@ -1,4 +1,4 @@
-"""What endpoints depend on."""
+"""Dependencies of the endpoints."""
 
 from collections.abc import Generator
 from typing import Annotated
@@ -17,7 +17,7 @@ oauth2 = OAuth2PasswordBearer(tokenUrl="/user/login")
 
 
 def get_db() -> Generator[Session, None, None]:
-    """A session for one request."""
+    """Provide a database session for one request."""
     with Session(engine) as session:
         yield session
 
@@ -27,7 +27,7 @@ TokenDep = Annotated[str, Depends(oauth2)]
 
 
 def get_current_user(session: SessionDep, token: TokenDep) -> User:
-    """The user whom the token names."""
+    """Return the user of the token."""
     try:
         payload = TokenPayload(**jwt.decode(token, SECRET_KEY, algorithms=[ALGORITHM]))
     except (jwt.InvalidTokenError, ValidationError):

@@ -1,4 +1,4 @@
-"""The dogs: list, read, create, update."""
+"""Dogs: list, read, create, update."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/api/v1/dogs", tags=["dogs"])
 
 @router.get("", response_model=DogsPublic)
 def read_dogs(session: SessionDep, skip: int = 0, limit: int = 100) -> Any:
-    """Some dogs, and how many there are."""
+    """List some dogs, with the total count."""
     count = session.exec(select(func.count()).select_from(Dog)).one()
     dogs = session.exec(select(Dog).order_by(col(Dog.id)).offset(skip).limit(limit)).all()
     return DogsPublic(data=[DogPublic.model_validate(dog) for dog in dogs], count=count)
@@ -21,7 +21,7 @@ def read_dogs(session: SessionDep, skip: int = 0, limit: int = 100) -> Any:
 
 @router.get("/{dog_id}", response_model=DogPublic)
 def read_dog(session: SessionDep, dog_id: int) -> Any:
-    """One dog."""
+    """Read a dog."""
     dog = session.get(Dog, dog_id)
     if not dog:
         raise HTTPException(status_code=404, detail="Dog not found")
@@ -40,7 +40,7 @@ def create_dog(session: SessionDep, current_user: CurrentUser, dog_in: DogCreate
 
 @router.put("/{dog_id}", response_model=DogPublic)
 def update_dog(session: SessionDep, current_user: CurrentUser, dog_id: int, dog_in: DogUpdate) -> Any:
-    """Update a dog of one's own."""
+    """Update a dog of the current user."""
     dog = session.get(Dog, dog_id)
     if not dog:
         raise HTTPException(status_code=404, detail="Dog not found")

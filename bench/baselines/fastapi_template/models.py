@@ -1,4 +1,4 @@
-"""What is kept, what comes in, and what goes out."""
+"""Tables, and models of requests and responses."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,23 +9,23 @@ from sqlmodel import Field, Relationship, SQLModel
 
 
 def now() -> datetime:
-    """This moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment with its zone, which SQLite does not keep."""
+    """A timestamp with its time zone, which SQLite does not store."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """What the database gave, in UTC where it has no zone."""
+        """Add UTC to a timestamp without a time zone."""
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class UserBase(SQLModel):
-    """What all forms of a user have."""
+    """The fields common to all user models."""
 
     username: str = Field(unique=True, index=True, max_length=40)
     email: EmailStr = Field(unique=True, index=True, max_length=255)
@@ -42,14 +42,14 @@ class User(UserBase, table=True):
 
 
 class UserPublic(UserBase):
-    """A user in an answer."""
+    """A user in a response."""
 
     id: int
     created_at: datetime
 
 
 class DogBase(SQLModel):
-    """What all forms of a dog have."""
+    """The fields common to all dog models."""
 
     name: str = Field(min_length=1, max_length=80)
     owner: str = Field(min_length=1, max_length=80)
@@ -61,7 +61,7 @@ class DogCreate(DogBase):
 
 
 class DogUpdate(DogBase):
-    """What of a dog can be changed."""
+    """The fields of a dog that can be changed."""
 
 
 class Dog(DogBase, table=True):
@@ -74,7 +74,7 @@ class Dog(DogBase, table=True):
 
 
 class DogPublic(DogBase):
-    """A dog in an answer."""
+    """A dog in a response."""
 
     id: int
     created_at: datetime
@@ -82,27 +82,27 @@ class DogPublic(DogBase):
 
 
 class DogsPublic(SQLModel):
-    """A list in an answer."""
+    """A list in a response."""
 
     data: list[DogPublic]
     count: int
 
 
 class Login(SQLModel):
-    """Who wants to log in."""
+    """Credentials."""
 
     username: str
     password: str
 
 
 class Token(SQLModel):
-    """The token of a login."""
+    """An access token."""
 
     access_token: str
     token_type: str = "bearer"
 
 
 class TokenPayload(SQLModel):
-    """What is in a token."""
+    """The claims of a token."""
 
     sub: int

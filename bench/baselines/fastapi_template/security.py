@@ -10,11 +10,11 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 
 ALGORITHM = "HS256"
 SECRET_KEY = os.environ["SECRET_KEY"]
-EXPIRES = timedelta(days=8)
+TOKEN_LIFETIME = timedelta(days=8)
 
 password_hash = PasswordHash((Argon2Hasher(), BcryptHasher()))
 
 
 def create_access_token(user_id: int | None) -> str:
-    """A token for this user."""
-    return jwt.encode({"exp": datetime.now(UTC) + EXPIRES, "sub": str(user_id)}, SECRET_KEY, algorithm=ALGORITHM)
+    """Return an access token for this user."""
+    return jwt.encode({"exp": datetime.now(UTC) + TOKEN_LIFETIME, "sub": str(user_id)}, SECRET_KEY, algorithm=ALGORITHM)

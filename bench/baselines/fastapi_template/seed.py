@@ -1,4 +1,4 @@
-"""Make the tables in an empty database and fill them: `python seed.py rows.json`."""
+"""Create the tables in an empty database and fill them: `python seed.py rows.json`."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from security import password_hash
 rows = json.loads(Path(sys.argv[1]).read_text())
 if engine.dialect.name == "sqlite":
     with engine.connect() as connection:
-        # The file remembers it.
+        # This is stored in the file.
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 SQLModel.metadata.create_all(engine)
 with Session(engine) as session:
@@ -27,7 +27,7 @@ with Session(engine) as session:
                 hashed_password=password_hash.hash(user["password"]),
             )
         )
-        session.flush()  # in this order
+        session.flush()  # ids in this order
     dogs = [
         {
             "name": dog["name"],

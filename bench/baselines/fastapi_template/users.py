@@ -1,4 +1,4 @@
-"""The users: log in, read oneself."""
+"""Users: login and profile."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/user", tags=["users"])
 
 @router.post("/login")
 def login(session: SessionDep, login_in: Login) -> Token:
-    """A token for a name and a password."""
+    """Return an access token."""
     user = session.exec(select(User).where(User.username == login_in.username)).first()
     if not user or not password_hash.verify(login_in.password, user.hashed_password):
         raise HTTPException(status_code=400, detail="Incorrect username or password")
@@ -23,5 +23,5 @@ def login(session: SessionDep, login_in: Login) -> Token:
 
 @router.get("/profile", response_model=UserPublic)
 def read_profile(current_user: CurrentUser) -> Any:
-    """Who is logged in."""
+    """Return the current user."""
     return current_user

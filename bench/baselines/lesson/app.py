@@ -1,4 +1,4 @@
-"""The lesson's application."""
+"""The application."""
 
 import os
 
@@ -7,9 +7,9 @@ from flask_cors import CORS
 from flask_login import LoginManager
 
 import models
-from answers import JSONProvider, answer
 from resources.dogs import dogs
 from resources.users import bcrypt, users
+from responses import JSONProvider, respond
 
 ORIGINS = ["http://localhost:3000"]
 
@@ -22,26 +22,26 @@ login_manager = LoginManager(app)
 
 @login_manager.user_loader
 def load_user(user_id: str) -> models.User | None:
-    """The user of the session."""
+    """Return the user of the session."""
     return models.User.get_or_none(models.User.id == user_id)
 
 
 @login_manager.unauthorized_handler
 def unauthorized() -> tuple[Response, int]:
-    """What is said to those who are not logged in."""
-    return answer({}, 401, "Log in first")
+    """Respond to anonymous requests."""
+    return respond({}, 401, "Log in first")
 
 
 @app.before_request
 def connect() -> None:
-    """Open a connection for this request."""
+    """Open a connection for the request."""
     g.db = models.database
     g.db.connect()
 
 
 @app.after_request
 def close(response: Response) -> Response:
-    """Close this request's connection."""
+    """Close the connection of the request."""
     g.db.close()
     return response
 

@@ -11,12 +11,12 @@ database = connect(os.environ["DATABASE_URL"])
 
 
 def now() -> datetime:
-    """This moment in UTC. The database keeps no zone."""
+    """Return the current time in UTC, without a time zone, which the database does not store."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 class User(UserMixin, Model):
-    """Who can log in."""
+    """A user."""
 
     username = CharField(unique=True)
     email = CharField(unique=True)
@@ -30,7 +30,7 @@ class User(UserMixin, Model):
 
 
 class Dog(Model):
-    """A dog, its owner, and the user who has entered it."""
+    """A dog, its owner, and the user who created it."""
 
     name = CharField()
     owner = CharField()

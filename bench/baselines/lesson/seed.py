@@ -1,4 +1,4 @@
-"""Make the tables in an empty database and fill them: `python seed.py rows.json`."""
+"""Create the tables in an empty database and fill them: `python seed.py rows.json`."""
 
 import json
 import sys
@@ -22,10 +22,10 @@ dogs = [
     }
     for dog in rows["dogs"]
 ]
-# SQLite's journal stays as it is by default, and is synced in full too. A write-ahead log is made and removed again by
-# each connection that is the only one, as here it is, and that takes longer.
+# SQLite keeps its default journal mode, which is synced too. With a connection per request, WAL would be slower: its
+# files are created and removed by each connection that is the only one.
 with database, database.atomic():
     database.create_tables([User, Dog])
     for model, values in ((User, users), (Dog, dogs)):
-        for some in chunked(values, 1000):
-            model.insert_many(some).execute()
+        for chunk in chunked(values, 1000):
+            model.insert_many(chunk).execute()

@@ -12,7 +12,7 @@ class User(AbstractUser):
 
 
 class Dog(models.Model):
-    """A dog, its owner, and the user who has entered it."""
+    """A dog, its owner, and the user who created it."""
 
     name = models.CharField(max_length=80)
     owner = models.CharField(max_length=80)
@@ -21,5 +21,5 @@ class Dog(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="dogs")
 
     def __str__(self) -> str:
-        """Its name."""
+        """Return the name."""
         return self.name

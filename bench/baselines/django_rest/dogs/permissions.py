@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""Authentication and permissions."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from rest_framework.request import Request
 
 
 class CookieAuthentication(SessionAuthentication):
-    """Django's sessions. Who has none is answered 401, where the framework would say 403."""
+    """Session authentication that responds to anonymous requests with 401 instead of 403."""
 
     def authenticate_header(self, request: Request) -> str:
-        """What the client is asked for."""
+        """Return the value of `WWW-Authenticate`."""
         return "Session"
 
 
 class IsCreatorOrReadOnly(BasePermission):
-    """A dog is changed by the user who has entered it."""
+    """Only the user who created a dog may change it."""
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
-        """Whether this user may do this to this dog."""
+        """Return whether the request is a read or comes from the creator."""
         return request.method in SAFE_METHODS or obj.user_id == request.user.pk

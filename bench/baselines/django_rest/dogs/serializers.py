@@ -1,4 +1,4 @@
-"""What comes in and goes out."""
+"""Serializers."""
 
 from rest_framework import serializers
 
@@ -14,7 +14,7 @@ class DogSerializer(serializers.ModelSerializer):
 
 
 class UserSerializer(serializers.ModelSerializer):
-    """A user, as this user sees it."""
+    """A user's own profile."""
 
     created_at = serializers.DateTimeField(source="date_joined")
 
@@ -24,7 +24,7 @@ class UserSerializer(serializers.ModelSerializer):
 
 
 class LoginSerializer(serializers.Serializer):
-    """Who wants to log in."""
+    """Credentials."""
 
     username = serializers.CharField()
     password = serializers.CharField()

@@ -1,4 +1,4 @@
-"""The API."""
+"""Views."""
 
 from django.contrib.auth import authenticate, login
 from rest_framework.exceptions import AuthenticationFailed
@@ -16,24 +16,24 @@ from .serializers import DogSerializer, LoginSerializer, UserSerializer
 
 
 class DogViewSet(ModelViewSet):
-    """The dogs."""
+    """CRUD of dogs."""
 
     queryset = Dog.objects.order_by("id")
     serializer_class = DogSerializer
     permission_classes = (IsAuthenticatedOrReadOnly, IsCreatorOrReadOnly)
 
     def perform_create(self, serializer: BaseSerializer) -> None:
-        """A dog belongs to who enters it."""
+        """Set the creator."""
         serializer.save(user=self.request.user)
 
 
 class LoginView(APIView):
-    """Logs in, and sets the cookies of the session and against forgery."""
+    """Login, which sets the session and CSRF cookies."""
 
     permission_classes = (AllowAny,)
 
     def post(self, request: Request) -> Response:
-        """Log in by name and password."""
+        """Log in with username and password."""
         serializer = LoginSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = authenticate(request, **serializer.validated_data)
@@ -44,11 +44,11 @@ class LoginView(APIView):
 
 
 class ProfileView(RetrieveAPIView):
-    """Who is logged in."""
+    """The profile of the current user."""
 
     permission_classes = (IsAuthenticated,)
     serializer_class = UserSerializer
 
     def get_object(self) -> User:
-        """Who is logged in."""
+        """Return the current user."""
         return self.request.user

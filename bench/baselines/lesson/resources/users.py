@@ -1,12 +1,12 @@
-"""The users: log in, see oneself."""
+"""Users: login and profile."""
 
 from flask import Blueprint, Response, request
 from flask_bcrypt import Bcrypt
 from flask_login import current_user, login_required, login_user
 from playhouse.shortcuts import model_to_dict
 
-from answers import answer
 from models import User
+from responses import respond
 
 users = Blueprint("users", "users")
 bcrypt = Bcrypt()
@@ -19,17 +19,17 @@ def public(user: User) -> dict[str, object]:
 
 @users.post("/login")
 def login() -> tuple[Response, int]:
-    """Log in by name and password."""
+    """Log in with username and password."""
     payload = request.get_json()
     user = User.get_or_none(User.username == payload["username"])
     if user is None or not bcrypt.check_password_hash(user.password, payload["password"]):
-        return answer({}, 401, "Username or password is incorrect")
+        return respond({}, 401, "Username or password is incorrect")
     login_user(user)
-    return answer(public(user))
+    return respond(public(user))
 
 
 @users.get("/profile")
 @login_required
 def profile() -> tuple[Response, int]:
-    """Who is logged in."""
-    return answer(public(current_user))
+    """Show the current user."""
+    return respond(public(current_user))

@@ -1,4 +1,4 @@
-"""The shape of all answers."""
+"""The response envelope."""
 
 from datetime import datetime
 from typing import Any
@@ -8,16 +8,16 @@ from flask.json.provider import DefaultJSONProvider
 
 
 class JSONProvider(DefaultJSONProvider):
-    """Flask's JSON, with times as RFC 3339 instead of those of HTTP."""
+    """Flask's JSON provider, with RFC 3339 timestamps instead of HTTP dates."""
 
     @staticmethod
     def default(value: Any) -> Any:
-        """How a value is written that JSON does not know."""
+        """Serialize a value that JSON does not support."""
         if isinstance(value, datetime):
             return value.isoformat() + "Z"
         return DefaultJSONProvider.default(value)
 
 
-def answer(data: Any, code: int = 200, message: str = "Success") -> tuple[Response, int]:
-    """Data and its status, which is the status of the answer too."""
+def respond(data: Any, code: int = 200, message: str = "Success") -> tuple[Response, int]:
+    """Return a response with the data and status in the envelope."""
     return jsonify(data=data, status={"code": code, "message": message}), code
