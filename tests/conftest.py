@@ -107,7 +107,7 @@ def description() -> OpenApiChecker:
 def described_servers(description: OpenApiChecker) -> Iterator[None]:
     """Check the answers of real servers too, which the tests call by `requests`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests.Session, "send", description.checked(requests.Session.send))
+        patch.setattr(requests.Session, "send", description.check_responses(requests.Session.send))
         yield
 
 

@@ -202,7 +202,7 @@ class DocRunner:
                 text=True,
                 start_new_session=True,
             )
-        while not self.server.answers():
+        while not self.server.is_ready():
             assert self.server.process.poll() is None, f"{block.text}{self.server.output()}"
             time.sleep(0.02)  # another process: there is no event to wait for
         for line in block.answer.splitlines():

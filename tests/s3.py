@@ -24,7 +24,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "no secret", "AWS
 
 
 class S3:
-    """A server that speaks S3 and keeps all in memory. Starts on entry, and is killed on exit."""
+    """An S3-compatible server (moto), in memory. Starts on entry, and is killed on exit."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class S3:
                 stdout=log,
                 stderr=log,
             )
-        while not self.listens():
+        while not self.is_listening():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             time.sleep(0.02)  # another process: there is no event to wait for
         return self
@@ -50,8 +50,8 @@ class S3:
         self.process.kill()
         self.process.wait()
 
-    def listens(self) -> bool:
-        """Whether it takes connections."""
+    def is_listening(self) -> bool:
+        """Return whether the server accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except OSError:
@@ -59,22 +59,22 @@ class S3:
         return True
 
     def make_bucket(self, name: str = "") -> Bucket:
-        """A new bucket, which is empty."""
+        """Create an empty bucket."""
         name = name or f"kennel-{uuid.uuid4().hex}"
         requests.put(f"{self.url}/{name}", timeout=30).raise_for_status()
         return Bucket(self, name)
 
-    def hang(self) -> None:
-        """Take connections and answer nothing, until `go_on`."""
+    def suspend(self) -> None:
+        """Suspend the server until `resume`: the kernel accepts connections, but nothing responds."""
         self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """Answer again."""
+    def resume(self) -> None:
+        """Resume after `suspend`."""
         self.process.send_signal(signal.SIGCONT)
 
 
 class Bucket:
-    """A bucket as the tests look into it, past Kennel."""
+    """Direct access to a bucket, without Kennel."""
 
     def __init__(self, s3: S3, name: str) -> None:
         self.s3 = s3
@@ -85,36 +85,36 @@ class Bucket:
         self.store = S3Store(name, prefix="some/prefix", config=config, **options)
 
     def names(self) -> set[str]:
-        """The names of the objects under the prefix."""
+        """Return the names of the objects under the prefix."""
         return {item["path"] for items in obstore.list(self.store) for item in items}
 
     def read(self, name: str) -> bytes:
-        """The content of an object."""
+        """Return the content of an object."""
         return bytes(self.store.get(name).bytes())
 
     def put(self, name: str, content: bytes = b"content") -> str:
-        """Put an object there, and give its name back."""
+        """Store an object, and return its name."""
         self.store.put(name, content)
         return name
 
 
 @pytest.fixture(scope="session")
 def s3(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A store for all tests. Each makes a bucket of its own."""
-    with S3(tmp_path_factory.mktemp("s3")) as running:
-        yield running
+    """An S3 server shared by all tests. Each creates its own bucket."""
+    with S3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture
 def own_s3(system: None, tmp_path: Path) -> Iterator[S3]:
-    """A store for one test, which may stop it."""
-    with S3(tmp_path) as running:
-        yield running
+    """An S3 server for one test, which may suspend or stop it."""
+    with S3(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
 def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A bucket, and the environment with the way there."""
+    """An empty bucket, with the environment variables that give access to it."""
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     return s3.make_bucket()

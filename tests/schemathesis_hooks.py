@@ -1,4 +1,4 @@
-"""What schemathesis has to know of Kennel beside its OpenAPI document: pictures, cursors, and how to log in."""
+"""Hooks that give schemathesis what the OpenAPI document cannot express: authentication, cursors and pictures."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from schemathesis import AuthContext, Case, HookContext, Response
 from .factories import PASSWORD, make_image
 
 PICTURES = [make_image((8, 8), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF")]
-# Those of the examples in the document.
-TAKEN = {"username": "Anna", "email": "anna@example.com"}
+# The account of the examples in the document.
+DOCUMENTED_ACCOUNT = {"username": "Anna", "email": "anna@example.com"}
 numbers = itertools.count(1)
 
 schemathesis.openapi.format("binary", strategies.sampled_from(PICTURES))
 
 
-def new_names() -> dict[str, str]:
-    """A username and an address that no account has."""
+def make_unused_names() -> dict[str, str]:
+    """Return a username and an e-mail address that are not in use."""
     number = next(numbers)
     return {"username": f"Anna{number}", "email": f"anna{number}@example.com"}
 
 
 class Account:
-    """Who is logged in. schemathesis asks for it at the start and after each 401, which sends the call once more.
+    """Authentication. schemathesis calls `get` at the start and after each 401, and then repeats the request.
 
-    So a call may end the session, change the password or delete the account, and the next one is logged in again.
+    So a request may end the session, change the password or delete the account; the next one is logged in again.
     """
 
-    names: dict[str, str] = {}
-    # Of all its sessions; the last one is the one that lives.
+    account: dict[str, str] = {}
+    # The cookies of all sessions; only the last one is valid.
     cookies: list[str] = []
 
     def get(self, case: Case, context: AuthContext) -> str:
-        """The cookie of a new session."""
+        """Return the cookie of a new session."""
         url = f"{case.operation.schema.get_base_url()}/user"
-        answer = requests.post(f"{url}/login", json={**self.names, "password": PASSWORD}, timeout=30)
-        if not answer.ok:
-            self.names = new_names()
-            answer = requests.post(f"{url}/register", json={**self.names, "password": PASSWORD}, timeout=30)
-        self.cookies.append(answer.cookies["session"])
+        response = requests.post(f"{url}/login", json={**self.account, "password": PASSWORD}, timeout=30)
+        if not response.ok:
+            self.account = make_unused_names()
+            response = requests.post(f"{url}/register", json={**self.account, "password": PASSWORD}, timeout=30)
+        self.cookies.append(response.cookies["session"])
         return self.cookies[-1]
 
     def set(self, case: Case, cookie: str, context: AuthContext) -> None:
-        """Send the cookie along."""
+        """Add the cookie to a request."""
         case.cookies = {**case.cookies, "session": cookie}
 
 
@@ -56,36 +56,35 @@ if os.environ["CALLER"] == "user":
     schemathesis.auth().skip_for(path=["/user/register", "/user/login"])(Account)
 
 
-def trimmed(values: Any) -> Any:
-    """These values, with their texts trimmed."""
-    # A body with a file stays as it is: schemathesis takes it for a wrong one once it is changed.
+def strip_strings(values: Any) -> Any:
+    """Return these values with their strings stripped."""
+    # A body with a file is left alone: schemathesis regards it as invalid once it is changed.
     if not isinstance(values, dict) or "file" in values:
         return values
     return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
 
 
-def next_page(case: Case) -> dict[str, Any]:
-    """The query of a list, with the cursor of its next page where it has one."""
+def follow_cursor(case: Case) -> dict[str, Any]:
+    """Return the query of a list with the cursor of its next page, if there is one."""
     query = {name: value for name, value in case.query.items() if name != "cursor"}
     call = case.operation.Case(path_parameters=case.path_parameters, query=query, cookies=case.cookies)
     page = call.call().json().get("page")
     return query | ({"cursor": page["next"]} if page and page["next"] else {})
 
 
-def own_dog(case: Case) -> dict[str, Any]:
-    """The path of a new dog of who calls; the path as it is, where nobody does."""
+def create_own_dog(case: Case) -> dict[str, Any]:
+    """Create a dog and return its path parameters, or the given ones if the caller is anonymous."""
     url = f"{case.operation.schema.get_base_url()}/api/v1/dogs"
-    answer = requests.post(url, json={"name": "Rex", "breed": "Poodle"}, cookies=case.cookies, timeout=30)
-    return {"dog_id": answer.json()["data"]["id"]} if answer.ok else case.path_parameters
+    response = requests.post(url, json={"name": "Rex", "breed": "Poodle"}, cookies=case.cookies, timeout=30)
+    return {"dog_id": response.json()["data"]["id"]} if response.ok else case.path_parameters
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Send texts as they are once they are trimmed, and what no document can tell.
+    """Strip strings, and insert values that the document cannot express.
 
-    That is a session that lives, the cursor of this very list, names that are free, and a dog of one's own: every
-    other time, and always to delete, which can be done but once. A case that is changed is judged anew:
-    whether the API is to take or to refuse it.
+    These are a valid session, the cursor of the same list, unused names, and a dog of the caller: for every other
+    request, and for each DELETE, which succeeds only once. schemathesis decides again whether a changed case is valid.
     """
     if case.meta is None:
         return
@@ -93,23 +92,25 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.cookies = {**case.cookies, "session": Account.cookies[-1]}
     for part in ("query", "body"):
         values = getattr(case, part)
-        if trimmed(values) != values:
-            setattr(case, part, trimmed(values))
+        if strip_strings(values) != values:
+            setattr(case, part, strip_strings(values))
     if case.meta.generation.mode.is_negative:
         return
     if "cursor" in case.query:
-        case.query = next_page(case)
+        case.query = follow_cursor(case)
     if case.operation.label in ("POST /user/register", "PATCH /user/profile") and "file" not in case.body:
-        free = new_names()
-        case.body = {name: free[name] if text == TAKEN.get(name) else text for name, text in case.body.items()}
-    is_step = case.meta.phase.name == "stateful"  # of which each is about what the one before has made
-    if "dog_id" in case.path_parameters and not is_step and (case.method == "DELETE" or next(numbers) % 2):
-        case.path_parameters = own_dog(case)
+        unused = make_unused_names()
+        case.body = {
+            name: unused[name] if text == DOCUMENTED_ACCOUNT.get(name) else text for name, text in case.body.items()
+        }
+    is_stateful_step = case.meta.phase.name == "stateful"  # uses what the previous step has created
+    if "dog_id" in case.path_parameters and not is_stateful_step and (case.method == "DELETE" or next(numbers) % 2):
+        case.path_parameters = create_own_dog(case)
 
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case, response: Response) -> None:
-    """Give the account back its password, which what comes later needs."""
+    """Restore the password of the account for the following requests."""
     if (response.request.method, case.path, response.status_code) == ("PUT", "/user/password", 200):
         passwords = {"current_password": case.body["new_password"], "new_password": PASSWORD}
         requests.put(response.request.url, json=passwords, cookies=case.cookies, timeout=30).raise_for_status()

@@ -193,9 +193,9 @@ def test_hung_object_store_returns_503_until_it_resumes(
     client = make_app(UPLOADS_URL=f"s3://{own_s3.make_bucket().name}").test_client()
     assert get_readiness(client).status_code == 200
 
-    own_s3.hang()
+    own_s3.suspend()
     assert get_failed_checks(client) == get_failed_checks(client) == {"store": [STORAGE_FAILURE]}
-    own_s3.go_on()
+    own_s3.resume()
     for thread in list_check_threads():
         thread.join()
     assert get_readiness(client).status_code == 200

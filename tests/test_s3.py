@@ -340,11 +340,11 @@ def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
     client = register(app, "Anna")
     before = bucket.names()
     body = {**CARL, "file": photo()}
-    own_s3.hang()
+    own_s3.suspend()
 
     took, answer = seconds_of(lambda: app.test_client().post("/user/register", data=body))
     read_took, picture = seconds_of(lambda: client.get(f"/profile_pics/{get_account(client)['image']}"))
-    own_s3.go_on()
+    own_s3.resume()
 
     assert api_error(answer) == api_error(picture) == (503, "unavailable")
     assert took < PROMISED_SECONDS
@@ -384,8 +384,8 @@ def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Pa
     settings = {"UPLOADS_URL": bucket.url, "WEB_CONCURRENCY": "1", **own_s3.environment}
     with Server(tmp_path / "server", **settings) as server, ExitStack() as stack:
         account = requests.post(f"{server.url}/user/register", json=CARL, timeout=30).json()["data"]
-        own_s3.hang()
-        stack.callback(own_s3.go_on)
+        own_s3.suspend()
+        stack.callback(own_s3.resume)
         request = f"GET /profile_pics/{account['image']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         readers = [
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
