@@ -106,14 +106,14 @@ def assert_untouched(app: Flask, tmp_path: Path) -> None:
 
 
 def test_backup_and_restore_preserve_rows_pictures_sessions(
-    populated: Flask, archive: Path, make_target_app: Callable[[], Flask], settings: dict[str, Any], tmp_path: Path
+    populated_app: Flask, archive: Path, make_target_app: Callable[[], Flask], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    client = populated.test_client()
+    client = populated_app.test_client()
     assert client.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
     rows, pictures = read_rows(database.obj), read_files(Path(settings["UPLOADS_URL"]))
     profile = client.get("/user/profile").json
 
-    created = backup(populated, archive)
+    created = backup(populated_app, archive)
     target_app = make_target_app()
     restored = restore(target_app, archive)
 

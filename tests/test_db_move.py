@@ -38,10 +38,10 @@ def move(app: Flask, url: str) -> Result:
 # --- Copied rows ---
 
 
-def test_move_copies_all_rows_and_prints_checksums(populated: Flask, target: str) -> None:
+def test_move_copies_all_rows_and_prints_checksums(populated_app: Flask, target: str) -> None:
     before = read_rows(database.obj)
 
-    result = move(populated, target)
+    result = move(populated_app, target)
 
     assert result.exit_code == 0, result.output
     assert all(before.values())
@@ -54,27 +54,29 @@ def test_move_copies_all_rows_and_prints_checksums(populated: Flask, target: str
     assert "DATABASE_URL" in lines[-1]
 
 
-def test_checksums_are_equal_on_both_engines(populated: Flask, target: str, new_database: Callable[..., str]) -> None:
-    first = move(populated, target)
-    second = move(populated, new_database())
+def test_checksums_are_equal_on_both_engines(
+    populated_app: Flask, target: str, new_database: Callable[..., str]
+) -> None:
+    first = move(populated_app, target)
+    second = move(populated_app, new_database())
 
     assert first.stdout == second.stdout
 
 
 def test_move_there_and_back_preserves_rows(
-    populated: Flask, make_app: Callable[..., Flask], target: str, new_database: Callable[..., str]
+    populated_app: Flask, make_app: Callable[..., Flask], target: str, new_database: Callable[..., str]
 ) -> None:
     final = new_database()
     before = read_rows(database.obj)
 
-    assert move(populated, target).exit_code == 0
+    assert move(populated_app, target).exit_code == 0
     assert move(make_app(DATABASE_URL=target), final).exit_code == 0
 
     assert read_rows_at(final) == before
 
 
-def test_move_preserves_sessions_and_lists(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
-    client = populated.test_client()
+def test_move_preserves_sessions_and_lists(populated_app: Flask, make_app: Callable[..., Flask], target: str) -> None:
+    client = populated_app.test_client()
     assert client.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
 
     def read_responses(client: FlaskClient) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def test_move_preserves_sessions_and_lists(populated: Flask, make_app: Callable[
         return {**lists, "profile": client.get("/user/profile").json, "search": client.get("/api/v1/dogs?q=É").json}
 
     before = read_responses(client)
-    assert move(populated, target).exit_code == 0
+    assert move(populated_app, target).exit_code == 0
     moved_client = make_app(DATABASE_URL=target).test_client()
     moved_client.set_cookie("session", client.get_cookie("session").value)
 
@@ -90,16 +92,16 @@ def test_move_preserves_sessions_and_lists(populated: Flask, make_app: Callable[
     assert read_responses(moved_client) == before
 
 
-def test_move_preserves_next_ids(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
-    assert move(populated, target).exit_code == 0
+def test_move_preserves_next_ids(populated_app: Flask, make_app: Callable[..., Flask], target: str) -> None:
+    assert move(populated_app, target).exit_code == 0
 
     def create_rows(app: Flask) -> list[int]:
         client = register(app, "Carla")
         return [client.get("/user/profile").json["data"]["id"], add_dog(client)["id"], Session.select().count()]
 
     target_ids = create_rows(make_app(DATABASE_URL=target))
-    database.initialize(populated.extensions["database"])
-    source_ids = create_rows(populated)
+    database.initialize(populated_app.extensions["database"])
+    source_ids = create_rows(populated_app)
 
     assert target_ids == source_ids
     assert target_ids[1] == len(SAMPLE_TEXTS) + 1
@@ -138,10 +140,10 @@ def test_move_keeps_indexes_and_foreign_keys(app: Flask, anna: FlaskClient, targ
             Dog.insert(user=99, **dog).bind(other).execute()
 
 
-def test_move_creates_private_sqlite_file(populated: Flask, tmp_path: Path) -> None:
+def test_move_creates_private_sqlite_file(populated_app: Flask, tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite"
 
-    assert move(populated, f"sqlite:///{path}").exit_code == 0
+    assert move(populated_app, f"sqlite:///{path}").exit_code == 0
 
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -183,34 +185,36 @@ def test_move_is_a_consistent_snapshot_under_writes(app: Flask, anna: FlaskClien
 # --- Refused sources and targets ---
 
 
-def test_move_to_nonempty_target_changes_nothing(populated: Flask, make_app: Callable[..., Flask], target: str) -> None:
-    assert move(populated, target).exit_code == 0
+def test_move_to_nonempty_target_changes_nothing(
+    populated_app: Flask, make_app: Callable[..., Flask], target: str
+) -> None:
+    assert move(populated_app, target).exit_code == 0
     with open_database(target) as other:
         for model in MODELS:
             if model is not RateLimit:
                 model.delete().bind(other).execute()
     before = read_rows_at(target)
 
-    assert "not empty: rate_limits" in error_output(move(populated, target))
+    assert "not empty: rate_limits" in error_output(move(populated_app, target))
     assert read_rows_at(target) == before
     assert any(before.values())
 
 
-def test_nonempty_target_of_older_schema_is_not_migrated(populated: Flask, target: str) -> None:
-    assert move(populated, target).exit_code == 0
+def test_nonempty_target_of_older_schema_is_not_migrated(populated_app: Flask, target: str) -> None:
+    assert move(populated_app, target).exit_code == 0
     with open_database(target) as other:
         migrations.runner(other).down()
 
-    assert "not empty" in error_output(move(populated, target))
+    assert "not empty" in error_output(move(populated_app, target))
 
     with open_database(target) as other:
         assert [migration.applied is None for migration in migrations.status(other)][-1]
 
 
-def test_outdated_source_is_rejected_with_upgrade_command(populated: Flask, target: str) -> None:
+def test_outdated_source_is_rejected_with_upgrade_command(populated_app: Flask, target: str) -> None:
     migrations.runner(database.obj).down()
 
-    assert "flask --app run db upgrade" in error_output(move(populated, target))
+    assert "flask --app run db upgrade" in error_output(move(populated_app, target))
     assert is_empty(target)
 
 
@@ -224,7 +228,7 @@ def test_newer_schema_is_rejected_with_migration_name(app: Flask, target: str, n
 
 
 def test_move_to_same_database_is_rejected_for_any_url(
-    populated: Flask, settings: dict[str, Any], engine: str, tmp_path: Path
+    populated_app: Flask, settings: dict[str, Any], engine: str, tmp_path: Path
 ) -> None:
     before = read_rows(database.obj)
     urls = [settings["DATABASE_URL"]]
@@ -236,7 +240,7 @@ def test_move_to_same_database_is_rejected_for_any_url(
         urls.append(urls[0].replace("postgresql://", "postgres://") + "?application_name=other")
 
     for url in urls:
-        assert "same database" in error_output(move(populated, url))
+        assert "same database" in error_output(move(populated_app, url))
     assert read_rows(database.obj) == before
 
 
@@ -290,7 +294,7 @@ def assert_rolled_back(target: str) -> None:
         assert row.execute() == 1
 
 
-def test_row_rejected_by_target_rolls_back(populated: Flask, target: str) -> None:
+def test_row_rejected_by_target_rolls_back(populated_app: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         # Reject rows of the last table, which is copied after all others.
@@ -301,12 +305,12 @@ def test_row_rejected_by_target_rolls_back(populated: Flask, target: str) -> Non
         else:
             other.execute_sql("ALTER TABLE rate_limits ADD CHECK (length(key) > 999)")
 
-    assert "Copy failed, target unchanged" in error_output(move(populated, target))
+    assert "Copy failed, target unchanged" in error_output(move(populated_app, target))
 
     assert_rolled_back(target)
 
 
-def test_checksum_mismatch_rolls_back(populated: Flask, target: str) -> None:
+def test_checksum_mismatch_rolls_back(populated_app: Flask, target: str) -> None:
     with open_database(target) as other:
         migrations.upgrade(other)
         if isinstance(other, peewee.SqliteDatabase):
@@ -319,20 +323,20 @@ def test_checksum_mismatch_rolls_back(populated: Flask, target: str) -> None:
             )
             other.execute_sql("CREATE TRIGGER t BEFORE INSERT ON dogs FOR EACH ROW EXECUTE FUNCTION max()")
 
-    assert "dogs reads back other rows" in error_output(move(populated, target))
+    assert "dogs reads back other rows" in error_output(move(populated_app, target))
 
     assert_rolled_back(target)
 
 
-def test_sigint_rolls_back(populated: Flask, target: str) -> None:
+def test_sigint_rolls_back(populated_app: Flask, target: str) -> None:
     main_thread = threading.get_ident()
 
     def interrupt(statement: str) -> None:
         if "sequence" in statement:  # the last ids are read after all rows have been copied
             signal.pthread_kill(main_thread, signal.SIGINT)
 
-    with trace_sql(populated, interrupt):
-        result = move(populated, target)
+    with trace_sql(populated_app, interrupt):
+        result = move(populated_app, target)
 
     assert (result.exit_code, "Aborted!" in result.output) == (1, True)
     assert_rolled_back(target)

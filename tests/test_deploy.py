@@ -63,7 +63,7 @@ def image(tmp_path: Path) -> Path:
         elif (ROOT / source).is_file():
             shutil.copy(ROOT / source, folder / target)
         else:
-            assert source == "client/dist"  # built by Node.js, where there is one
+            assert source == "client/dist"  # built by Node.js, which is optional
     return folder
 
 

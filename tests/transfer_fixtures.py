@@ -55,7 +55,7 @@ def target(
 
 
 @pytest.fixture
-def populated(app: Flask) -> Flask:
+def populated_app(app: Flask) -> Flask:
     """An application with rows in every table, and gaps in the ids."""
     anna = register(app, "Anna")
     assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
