@@ -13,7 +13,7 @@ export default defineConfig(
     rules: {
       "@typescript-eslint/consistent-type-definitions": ["error", "type"],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // React takes a function that returns a promise for an event handler, and has no use for the promise.
+      // React accepts an async function as an event handler, and ignores its promise.
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }],
     },
   },

@@ -6,16 +6,16 @@ import type { Plugin } from "vite"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
-  plugins: [react(), firstView(), compressed()],
+  plugins: [react(), earlyTheme(), compressAssets()],
   server: { port: 3000, strictPort: true },
-  // The server puts a new nonce in its place whenever it sends the page.
+  // The server replaces this with a new nonce in each response.
   html: { cspNonce: "__CSP_NONCE__" },
   test: { environment: "happy-dom" },
   build: {
     rolldownOptions: {
       output: {
         codeSplitting: {
-          // What we don't write ourselves changes seldom, so browsers keep it longer.
+          // Dependencies change less often than our code, so a separate chunk stays cached for longer.
           groups: [{ name: "vendor", test: /[\\/]node_modules[\\/]/, tags: ["$initial"] }],
         },
       },
@@ -23,8 +23,8 @@ export default defineConfig({
   },
 })
 
-/** Lets the first view be drawn before the scripts and the other styles are here. */
-function firstView(): Plugin {
+/** Let the first paint happen before the other scripts and styles have loaded. */
+function earlyTheme(): Plugin {
   const script = "src/early-theme.js"
   return {
     name: "early-theme",
@@ -37,7 +37,7 @@ function firstView(): Plugin {
       handler(html, { bundle = {} }) {
         const built = Object.keys(bundle).find((name) => name.includes("early-theme"))
         if (!built) throw new Error(`${script} is not in the build`)
-        // A stylesheet holds back what comes after it, and the scripts, but not what comes before it.
+        // A stylesheet blocks scripts and the rendering of what follows it, but not of what precedes it.
         const styles = html.match(/ *<link rel="stylesheet".*\n/g)?.join("") ?? ""
         return html.replace(script, built).replace(styles, "").replace("  </body>", `${styles}  </body>`)
       },
@@ -45,10 +45,10 @@ function firstView(): Plugin {
   }
 }
 
-/** Puts compressed copies beside the assets, for the server to send as they are. */
-function compressed(): Plugin {
+/** Write precompressed copies of the assets, which the server sends as they are. */
+function compressAssets(): Plugin {
   return {
-    name: "compressed",
+    name: "compress-assets",
     apply: "build",
     async writeBundle({ dir = "dist" }) {
       const folder = `${dir}/assets/`

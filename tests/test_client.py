@@ -123,7 +123,7 @@ def test_ended_session_redirects_to_login_and_back(site: Site, page: Page) -> No
 
     page.get_by_label("Username").fill("Hanna")
     page.get_by_role("button", name="Save username").click()
-    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    expect(page.get_by_text("Your session has expired")).to_be_visible()
     log_in(page, "Anna", "battery staple")
 
     expect(page.get_by_role("heading", name="Profile", exact=True)).to_be_visible()
@@ -221,7 +221,7 @@ def test_lost_connection_keeps_form_and_reconnects(site: Site, page: Page) -> No
 def test_unknown_url_shows_not_found_page(any_site: Site, page: Page) -> None:
     page.goto(f"{any_site.origin}/no/such/page")
 
-    expect(page.get_by_role("heading", level=1)).to_contain_text("run away")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
     page.get_by_role("link", name="See the dogs").click()
     assert page.url == f"{any_site.origin}/"
 

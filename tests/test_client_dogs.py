@@ -43,7 +43,7 @@ def add_dogs(site: Site, client: requests.Session, count: int) -> None:
 def test_dog_is_added_edited_deleted_and_restored(any_site: Site, page: Page) -> None:
     sign_up(page, any_site, "Anna")
     page.goto(any_site.origin)
-    expect(page.get_by_text("No dogs live here yet")).to_be_visible()
+    expect(page.get_by_text("No dogs yet")).to_be_visible()
 
     page.get_by_role("button", name="Add a dog").first.click()
     fill_dialog(page, name="Rex", breed="Poodle").get_by_role("button", name="Add", exact=True).click()
@@ -78,7 +78,7 @@ def test_dogs_of_other_users_are_read_only(site: Site, page: Page) -> None:
     expect(find_card(page, "Bello")).to_contain_text("Bob")
     expect(find_card(page, "Bello").get_by_role("button")).to_have_count(0)
     page.get_by_label("Mine only").click()
-    expect(page.get_by_text("You have no dogs here yet")).to_be_visible()
+    expect(page.get_by_text("You have no dogs yet")).to_be_visible()
 
 
 def test_dogs_are_read_only_for_anonymous_users(site: Site, page: Page) -> None:
@@ -95,11 +95,11 @@ def test_dogs_are_read_only_for_anonymous_users(site: Site, page: Page) -> None:
 def test_stale_edit_shows_both_versions_and_saves_mine(any_site: Site, page: Page) -> None:
     dog, other_client = save_stale_edit(any_site, page)
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("changed meanwhile")
+    expect(dialog).to_contain_text("changed in the meantime")
     expect(dialog).to_contain_text("Saved elsewhere")
     # A field changed only elsewhere is merged; a field changed on both sides keeps my value.
-    expect(dialog.get_by_label("Breed, yours")).to_have_value("Beagle")
-    expect(dialog.get_by_label("Name, yours")).to_have_value("Mine")
+    expect(dialog.get_by_label("Breed (yours)")).to_have_value("Beagle")
+    expect(dialog.get_by_label("Name (yours)")).to_have_value("Mine")
 
     dialog.get_by_role("button", name="Save mine").click()
 
@@ -119,7 +119,7 @@ def test_stale_edit_can_be_discarded(site: Site, page: Page) -> None:
 
 
 def save_stale_edit(site: Site, page: Page) -> tuple[dict, requests.Session]:
-    """Save an edit of a dog that another client has changed meanwhile. Return the dog and that client."""
+    """Save an edit of a dog that another client has changed in the meantime. Return the dog and that client."""
     other_client = site.register("Anna")
     dog = site.add_dog(other_client, name="Rex")
     page.goto(f"{site.origin}/login")
@@ -147,8 +147,8 @@ def test_edit_of_deleted_dog_can_be_added_again(site: Site, page: Page) -> None:
     assert other_client.delete(f"{site.server.url}/api/v1/dogs/{dog['id']}", timeout=30).ok
     dialog.get_by_role("button", name="Save", exact=True).click()
 
-    expect(dialog).to_contain_text("deleted meanwhile")
-    dialog.get_by_role("button", name="Add it again").click()
+    expect(dialog).to_contain_text("deleted in the meantime")
+    dialog.get_by_role("button", name="Add again").click()
 
     expect(find_card(page, "Max")).to_be_visible()
 
@@ -198,7 +198,7 @@ def test_search_without_results_links_to_all_dogs(site: Site, page: Page) -> Non
     site.add_dog(site.register("Bob"), name="Bello")
     page.goto(f"{site.origin}/?q=nothing")
 
-    expect(page.get_by_text("No dog is quite like that")).to_be_visible()
+    expect(page.get_by_text("No dogs found")).to_be_visible()
     page.get_by_role("link", name="Show all dogs").click()
     expect(find_card(page, "Bello")).to_be_visible()
 
@@ -212,7 +212,7 @@ def test_form_survives_ended_session_and_login(site: Site, page: Page) -> None:
     dialog = fill_dialog(page, name="Rex", breed="Poodle")
     page.context.clear_cookies()
     dialog.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    expect(page.get_by_text("Your session has expired")).to_be_visible()
 
     log_in(page, "Anna", PASSWORD)
     page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()

@@ -36,7 +36,7 @@ class View(NamedTuple):
 
 
 def wait_for_empty_results(page: Page, site: Site) -> None:
-    expect(page.get_by_text("No dog is quite like that")).to_be_visible()
+    expect(page.get_by_text("No dogs found")).to_be_visible()
 
 
 def submit_invalid_dog(page: Page, site: Site) -> None:

@@ -5,17 +5,17 @@ import DogsPage from "./dogs/dogs-page"
 import { nonce } from "./nonce"
 import { RequireLogin } from "./session/require-login"
 import { SessionProvider } from "./session/session-provider"
-import { lazyPart } from "./shared/lazy-with-retry"
+import { lazyWithRetry } from "./shared/lazy-with-retry"
 import { ErrorBoundary } from "./shell/error-boundary"
 import { Shell } from "./shell/shell"
 import { cssVariables, theme } from "./theme"
 
-// The first page that most people see is not among these: it would cost them one more round trip.
-const LoginPage = lazyPart(() => import("./auth/login-page"))
-const SignupPage = lazyPart(() => import("./auth/signup-page"))
-const ProfilePage = lazyPart(() => import("./profile/profile-page"))
-const NotFoundPage = lazyPart(() => import("./shell/not-found-page"))
-const Notifications = lazyPart(() => import("./shell/notifications"))
+// All pages but the landing page are loaded lazily, since there it would add a round trip.
+const LoginPage = lazyWithRetry(() => import("./auth/login-page"))
+const SignupPage = lazyWithRetry(() => import("./auth/signup-page"))
+const ProfilePage = lazyWithRetry(() => import("./profile/profile-page"))
+const NotFoundPage = lazyWithRetry(() => import("./shell/not-found-page"))
+const Notifications = lazyWithRetry(() => import("./shell/notifications"))
 
 export function App() {
   return (

@@ -1,6 +1,6 @@
-// Gives the first view the colors that were chosen, and the right links. It is a file of its own since the page's
-// Content-Security-Policy allows no script in the page. It holds nothing back (`async`): on the first visit nothing has
-// been chosen yet, and later it comes from the cache, in time.
+// Apply the stored color scheme and show the right links before the first paint. It is a separate file since the
+// Content-Security-Policy allows no inline script. It is `async`, so it blocks nothing: on the first visit nothing is
+// stored yet, and later it comes from the cache in time.
 {
   const { dataset } = document.documentElement
   const read = (name) => {
@@ -10,9 +10,9 @@
       return null // storage is blocked
     }
   }
-  const chosen = read("mantine-color-scheme-value") // where Mantine keeps it
+  const scheme = read("mantine-color-scheme-value") // the key is that of Mantine
   const isDark =
-    chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches)
+    scheme === "dark" || (scheme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches)
   dataset.mantineColorScheme = isDark ? "dark" : "light"
   if (read("kennel-session")) dataset.session = "likely"
 }

@@ -1,2 +1,2 @@
-/** What the page's Content-Security-Policy wants to see on each `<style>`. The server makes a new one for each visit. */
+/** The nonce that the Content-Security-Policy requires on each `<style>`. The server generates one per response. */
 export const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce

@@ -17,7 +17,7 @@ const rust: MantineColorsTuple = [
   "#873c16",
   "#653015",
 ]
-// Warm grays in place of Mantine's cool ones. From 4 on they are dark enough for the border of an input on white.
+// Warm grays instead of Mantine's cool ones. From 4 they have enough contrast for input borders on white.
 const gray: MantineColorsTuple = [
   "#faf8f5",
   "#f4f0ea",
@@ -58,9 +58,9 @@ const red: MantineColorsTuple = [
 export const theme = createTheme({
   colors: { rust, gray, dark, red },
   primaryColor: "rust",
-  // The text on them is white in the light scheme and black in the dark one: easy to read (WCAG 2.2, 1.4.3).
+  // Text on them is white in the light scheme and black in the dark one, for contrast (WCAG 2.2, 1.4.3).
   primaryShade: { light: 7, dark: 4 },
-  // `autoContrast` would do this by the light scheme alone.
+  // `autoContrast` only considers the light scheme.
   variantColorResolver: (input) => {
     const colors = defaultVariantColorsResolver(input)
     return input.variant === "filled" ? { ...colors, color: "var(--accent-text)" } : colors
@@ -73,7 +73,7 @@ export const theme = createTheme({
   cursorType: "pointer",
   respectReducedMotion: true,
   components: {
-    // A link in a text must not be known by its color alone (WCAG 2.2, 1.4.1).
+    // Links in text must not be distinguished by color alone (WCAG 2.2, 1.4.1).
     Anchor: { defaultProps: { underline: "always" } },
     Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Checkbox: { defaultProps: { iconColor: "var(--accent-text)" } },
@@ -86,19 +86,19 @@ export const theme = createTheme({
   },
 })
 
-// The colors of the page, which are in `tokens.css`.
-const ours = {
+// The colors of `tokens.css`.
+const colors = {
   "--mantine-color-body": "var(--surface)",
   "--mantine-color-text": "var(--text)",
   "--mantine-color-dimmed": "var(--text-dimmed)",
 }
 
-/** Mantine's colors on our backgrounds, with enough contrast. */
+/** Mantine's color variables, adjusted for contrast on our backgrounds. */
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
-  light: { ...ours, "--mantine-color-placeholder": "var(--mantine-color-gray-6)" },
+  light: { ...colors, "--mantine-color-placeholder": "var(--mantine-color-gray-6)" },
   dark: {
-    ...ours,
+    ...colors,
     "--mantine-color-error": "var(--mantine-color-red-4)",
     "--mantine-color-default-border": "var(--border)",
     "--mantine-color-red-outline": "var(--mantine-color-red-4)",

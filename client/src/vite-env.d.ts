@@ -1,6 +1,6 @@
 /// <reference types="vite/client" />
 
-// eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- it is merged into Vite's own
+// eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- merged with the interface of Vite
 interface ImportMetaEnv {
   readonly VITE_API_URL?: string
 }

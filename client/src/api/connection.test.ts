@@ -1,13 +1,13 @@
 import { onlineManager } from "@tanstack/react-query"
 import { afterEach, expect, test, vi } from "vitest"
-import { connectionLost } from "./connection"
+import { reportConnectionLost } from "./connection"
 
 afterEach(() => {
   vi.useRealTimers()
   vi.unstubAllGlobals()
 })
 
-test("a lost connection is back when the API gives a sign of life", async () => {
+test("a lost connection is restored by a successful health check", async () => {
   vi.useFakeTimers()
   const fetch = vi
     .fn()
@@ -15,8 +15,8 @@ test("a lost connection is back when the API gives a sign of life", async () => 
     .mockResolvedValueOnce(new Response())
   vi.stubGlobal("fetch", fetch)
 
-  connectionLost()
-  connectionLost() // by another call: it is asked only once
+  reportConnectionLost()
+  reportConnectionLost() // by another call: there is only one health check
   expect(onlineManager.isOnline()).toBe(false)
   await vi.advanceTimersByTimeAsync(1000)
   expect(fetch).toHaveBeenCalledTimes(1)

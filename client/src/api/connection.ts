@@ -2,9 +2,9 @@ import { onlineManager } from "@tanstack/react-query"
 import { useSyncExternalStore } from "react"
 import { API_URL } from "./url"
 
-const LONGEST_WAIT = 15_000
+const MAX_DELAY_MS = 15_000
 
-/** Whether the API can be reached. While it can't, TanStack Query holds back all reads, and then goes on by itself. */
+/** Return whether the API is reachable. While it is not, TanStack Query pauses all reads, and resumes them later. */
 export function useIsOnline(): boolean {
   return useSyncExternalStore(
     (onChange) => onlineManager.subscribe(onChange),
@@ -12,15 +12,15 @@ export function useIsOnline(): boolean {
   )
 }
 
-/** Call this when a request got no answer. From then on the API is asked for a sign of life until it gives one. */
-export function connectionLost(): void {
+/** Report that a request got no response. The health check is then polled until it succeeds. */
+export function reportConnectionLost(): void {
   if (!onlineManager.isOnline()) return
   onlineManager.setOnline(false)
-  waitForAnswer(1000)
+  pollHealth(1000)
 }
 
-/** Wait until the API answers again. */
-export function connectionBack(): Promise<void> {
+/** Wait until the API is reachable again. */
+export function waitForConnection(): Promise<void> {
   return new Promise((resolve) => {
     const stop = onlineManager.subscribe((isOnline) => {
       if (!isOnline) return
@@ -30,15 +30,15 @@ export function connectionBack(): Promise<void> {
   })
 }
 
-function waitForAnswer(wait: number): void {
+function pollHealth(delayMs: number): void {
   setTimeout(() => {
     fetch(`${API_URL}/health/live`).then(
       () => {
         onlineManager.setOnline(true)
       },
       () => {
-        waitForAnswer(Math.min(wait * 2, LONGEST_WAIT))
+        pollHealth(Math.min(delayMs * 2, MAX_DELAY_MS))
       },
     )
-  }, wait)
+  }, delayMs)
 }

@@ -2,10 +2,16 @@ import type { components } from "./schema"
 
 export type FieldMessages = Record<string, string[]>
 
-/** What an `ApiError` knows. `status` is 0 where no answer came; `retryAfter` is in seconds. */
-type Failure = { status: number; message: string; type?: string; fields?: FieldMessages; retryAfter?: number }
+/** The fields of an `ApiError`. `status` is 0 if there was no response; `retryAfter` is in seconds. */
+type ApiErrorFields = {
+  status: number
+  message: string
+  type?: string
+  fields?: FieldMessages
+  retryAfter?: number
+}
 
-/** Every call that fails throws this, whether the server refused it or could not be reached. */
+/** Thrown by every failed call, whether the server refused it or could not be reached. */
 export class ApiError extends Error {
   readonly status: number
   readonly type: string | undefined
@@ -13,7 +19,7 @@ export class ApiError extends Error {
   readonly retryAfter: number | undefined
   readonly thrownAt = Date.now()
 
-  constructor({ status, message, type, fields = {}, retryAfter }: Failure) {
+  constructor({ status, message, type, fields = {}, retryAfter }: ApiErrorFields) {
     super(message)
     this.name = "ApiError"
     this.status = status
@@ -22,7 +28,7 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter
   }
 
-  /** Whether the server was never reached. */
+  /** Whether the server could not be reached. */
   get isOffline() {
     return this.status === 0
   }
@@ -32,8 +38,8 @@ export function offlineError(): ApiError {
   return new ApiError({ status: 0, message: "No connection. Nothing is lost: try again in a moment." })
 }
 
-/** The error for an answer. Its body is read with care: it may come from a proxy and not from the API. */
-export function errorOf(status: number, body: unknown, retryAfter: string | null): ApiError {
+/** Return the error of a response. The body may have any shape, since it may come from a proxy. */
+export function toApiError(status: number, body: unknown, retryAfter: string | null): ApiError {
   const envelope = (typeof body === "object" ? body : null) as Partial<
     components["schemas"]["Failure"]
   > | null

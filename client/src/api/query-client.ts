@@ -1,15 +1,15 @@
 import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query"
 import type { ApiError } from "./errors"
 
-// All our calls throw an `ApiError`, so hooks need not be told.
+// All our calls throw an `ApiError`, so this is the default error type of hooks.
 declare module "@tanstack/react-query" {
-  // eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- it is merged into TanStack Query's own
+  // eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- merged with the interface of TanStack Query
   interface Register {
     defaultError: ApiError
   }
 }
 
-/** What is fetched and kept. `onUnauthorized` is called for each 401. */
+/** Return the query client. `onUnauthorized` is called on each 401. */
 export function createQueryClient(onUnauthorized: (client: QueryClient) => void): QueryClient {
   const onError = (error: ApiError) => {
     if (error.status === 401) onUnauthorized(client)
@@ -18,22 +18,22 @@ export function createQueryClient(onUnauthorized: (client: QueryClient) => void)
     queryCache: new QueryCache({ onError }),
     mutationCache: new MutationCache({ onError }),
     defaultOptions: {
-      queries: { retry: isWorthRetrying, retryDelay: waitBeforeRetry },
-      // A write without a connection fails at once, so that its form can say so.
+      queries: { retry: shouldRetry, retryDelay: retryDelayMs },
+      // A write without a connection fails immediately, so that its form can show the error.
       mutations: { networkMode: "always" },
     },
   })
   return client
 }
 
-/** Whether to read once more after so many failures. Without a connection that is when it is back. */
-export function isWorthRetrying(failures: number, error: ApiError): boolean {
+/** Return whether to retry a read. Without a connection, TanStack Query waits until it is restored. */
+export function shouldRetry(failures: number, error: ApiError): boolean {
   if (error.isOffline) return true
   if (error.status === 503) return failures < 5
   return error.status >= 500 && failures < 2
 }
 
-/** How long to wait before reading once more, in milliseconds. */
-export function waitBeforeRetry(failures: number, error: ApiError): number {
+/** Return the delay before a retry in milliseconds. */
+export function retryDelayMs(failures: number, error: ApiError): number {
   return error.retryAfter ? error.retryAfter * 1000 : Math.min(1000 * 2 ** failures, 15_000)
 }

@@ -1,5 +1,5 @@
-import { connectionLost } from "./connection"
-import { errorOf, offlineError } from "./errors"
+import { reportConnectionLost } from "./connection"
+import { toApiError, offlineError } from "./errors"
 import type { User } from "./types"
 import { API_URL } from "./url"
 
@@ -9,9 +9,9 @@ export type UploadTarget =
 type Options = { onProgress: (percent: number) => void; signal: AbortSignal }
 
 /**
- * Send a form with a photo; `onProgress` is told how much of it has been sent. Throws an `ApiError`.
+ * Send a form with a photo, and report the progress in percent to `onProgress`. Throws an `ApiError`.
  *
- * By XMLHttpRequest, since `fetch` can't tell how much it has sent.
+ * This uses XMLHttpRequest, since `fetch` does not report upload progress.
  */
 export function upload(
   { method, path }: UploadTarget,
@@ -28,14 +28,14 @@ export function upload(
     }
     request.onload = () => {
       if (request.status < 300) resolve((request.response as { data: User }).data)
-      else reject(errorOf(request.status, request.response, request.getResponseHeader("Retry-After")))
+      else reject(toApiError(request.status, request.response, request.getResponseHeader("Retry-After")))
     }
     request.onerror = () => {
-      connectionLost()
+      reportConnectionLost()
       reject(offlineError())
     }
     request.onabort = () => {
-      reject(new DOMException("The upload was stopped.", "AbortError"))
+      reject(new DOMException("The upload was canceled.", "AbortError"))
     }
     signal.addEventListener("abort", () => {
       request.abort()

@@ -1,2 +1,2 @@
-/** Where the API is. The built client is served by the API itself, so there its paths begin with a slash. */
+/** The base URL of the API: `VITE_API_URL`, or by default the server of `make run`. It serves the built client itself. */
 export const API_URL = import.meta.env.VITE_API_URL ?? (import.meta.env.DEV ? "http://localhost:8000" : "")

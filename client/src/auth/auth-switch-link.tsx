@@ -3,8 +3,8 @@ import { Link, useLocation } from "react-router"
 
 type Props = { question: string; to: string; label: string }
 
-/** From the login page to the sign-up page and back, without losing where to go afterwards. */
-export function OtherWay({ question, to, label }: Props) {
+/** The link between the login and sign-up pages. It keeps `?next=`. */
+export function AuthSwitchLink({ question, to, label }: Props) {
   const { search } = useLocation()
   return (
     <Text size="sm">

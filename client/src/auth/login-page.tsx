@@ -2,17 +2,17 @@ import { Alert, Checkbox, PasswordInput, TextInput } from "@mantine/core"
 import { isNotEmpty, useForm } from "@mantine/form"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { Navigate, useLocation, useSearchParams } from "react-router"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import { type LoginReason, safeNext } from "../session/next-path"
 import { changeSession, useSession } from "../session/session"
 import { ApiForm } from "../shared/api-form"
 import { PageTitle } from "../shared/page-title"
 import { AuthCard } from "./auth-card"
-import { OtherWay } from "./auth-switch-link"
+import { AuthSwitchLink } from "./auth-switch-link"
 
 const REASONS: Record<LoginReason, string> = {
   required: "Log in to see that page.",
-  ended: "Your session has ended. Log in again to go on.",
+  expired: "Your session has expired. Log in again to continue.",
 }
 
 export default function LoginPage() {
@@ -22,7 +22,7 @@ export default function LoginPage() {
   const reason = useLocation().state as LoginReason | null
   const form = useForm({
     mode: "uncontrolled",
-    // A username may stand in place of the e-mail address.
+    // The e-mail address or the username.
     initialValues: { email: "", password: "", remember: false },
     validate: {
       email: isNotEmpty("Enter your e-mail address or username."),
@@ -31,8 +31,8 @@ export default function LoginPage() {
   })
   const logIn = useMutation({
     mutationFn: ({ email: account, ...others }: typeof form.values) => {
-      const who = account.includes("@") ? { email: account } : { username: account }
-      return answer(api.POST("/user/login", { body: { ...who, ...others } }))
+      const identifier = account.includes("@") ? { email: account } : { username: account }
+      return unwrap(api.POST("/user/login", { body: { ...identifier, ...others } }))
     },
     onSuccess: ({ body }) => {
       changeSession(client, body.data)
@@ -66,7 +66,7 @@ export default function LoginPage() {
           {...form.getInputProps("remember", { type: "checkbox" })}
         />
       </ApiForm>
-      <OtherWay question="New here?" to="/signup" label="Sign up" />
+      <AuthSwitchLink question="New here?" to="/signup" label="Sign up" />
     </AuthCard>
   )
 }

@@ -10,7 +10,7 @@ import { PhotoInput } from "../shared/photo-input"
 import { UploadProgress } from "../shared/upload-progress"
 import { useUpload } from "../shared/use-upload"
 import { AuthCard } from "./auth-card"
-import { OtherWay } from "./auth-switch-link"
+import { AuthSwitchLink } from "./auth-switch-link"
 
 export default function SignupPage() {
   const { me } = useSession()
@@ -18,7 +18,7 @@ export default function SignupPage() {
   const [query] = useSearchParams()
   const form = useForm({
     initialValues: { file: null as File | null, username: "", email: "", password: "" },
-    // Only what is plainly missing, to save the upload. All else the server knows best.
+    // Only required fields are validated here, to avoid a needless upload. The server validates the rest.
     validate: {
       username: isNotEmpty("Enter a username."),
       email: isNotEmpty("Enter your e-mail address."),
@@ -37,7 +37,7 @@ export default function SignupPage() {
         <PhotoInput {...form.getInputProps("file")} value={form.values.file} />
         <TextInput
           label="Username"
-          description="Others see it"
+          description="Visible to others"
           autoComplete="username"
           autoCapitalize="none"
           spellCheck={false}
@@ -46,7 +46,7 @@ export default function SignupPage() {
         <TextInput
           type="email"
           label="E-mail address"
-          description="Only you see it"
+          description="Only visible to you"
           autoComplete="email"
           {...form.getInputProps("email")}
         />
@@ -60,7 +60,7 @@ export default function SignupPage() {
           <UploadProgress percent={signUp.percent} onCancel={signUp.cancel} />
         )}
       </ApiForm>
-      <OtherWay question="Have an account already?" to="/login" label="Log in" />
+      <AuthSwitchLink question="Already have an account?" to="/login" label="Log in" />
     </AuthCard>
   )
 }

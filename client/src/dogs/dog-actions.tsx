@@ -9,18 +9,18 @@ import { useAddDog, useDeleteDog } from "./use-dogs"
 
 type Props = { dog: Dog; onEdit: () => void }
 
-/** What one can do with a dog of one's own. */
+/** The buttons of the user's own dogs. */
 export function DogActions({ dog, onEdit }: Props) {
-  const place = useRef<HTMLDivElement>(null)
+  const container = useRef<HTMLDivElement>(null)
   const add = useAddDog()
   const remove = useDeleteDog((deleted) => {
-    const card = place.current?.closest("li")
+    const card = container.current?.closest("li")
     const neighbor = card?.nextElementSibling ?? card?.previousElementSibling ?? null
     if (deleted) offerUndo(deleted, add.mutateAsync, neighbor)
-    else notifications.show({ message: `${dog.name} had been deleted already.`, role: "status" })
+    else notifications.show({ message: `${dog.name} was already deleted.`, role: "status" })
   })
   return (
-    <div className={classes.actions} ref={place}>
+    <div className={classes.actions} ref={container}>
       <ActionIcon variant="subtle" color="gray" size={36} aria-label={`Edit ${dog.name}`} onClick={onEdit}>
         <IconPencil size={18} aria-hidden />
       </ActionIcon>
@@ -31,7 +31,7 @@ export function DogActions({ dog, onEdit }: Props) {
         aria-label={`Delete ${dog.name}`}
         aria-disabled={remove.isPending}
         onClick={() => {
-          if (!remove.isPending) remove.mutate(dog, { onError: sayWhy })
+          if (!remove.isPending) remove.mutate(dog, { onError: showError })
         }}
       >
         <IconTrash size={18} aria-hidden />
@@ -39,7 +39,7 @@ export function DogActions({ dog, onEdit }: Props) {
     </div>
   )
 
-  function sayWhy({ message }: { message: string }) {
+  function showError({ message }: { message: string }) {
     notifications.show({ color: "red", title: `${dog.name} was not deleted`, message })
   }
 }

@@ -10,11 +10,11 @@ const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" })
 
 type Props = { dog: Dog; query: ListQuery; isMine: boolean; onEdit: () => void }
 
-/** A dog in the list. Its breed and owner lead to all dogs like it. */
+/** A dog in the list. Its breed and owner are links to the filtered list. */
 export function DogCard({ dog, query, isMine, onEdit }: Props) {
   const { name, breed, owner, created_at } = dog
   return (
-    // It takes the focus when a dog beside it is deleted.
+    // Focusable, since it gets the focus when the dog next to it is deleted.
     <li className={classes.card} tabIndex={-1}>
       <DogPortrait name={name} breed={breed} />
       <div className={classes.text}>

@@ -5,11 +5,11 @@ import { LoadDog } from "./load-dog"
 import { MergeDog } from "./merge-dog"
 import type { DogDialogState, DogTask } from "./use-dog-dialog"
 
-/** The dialog in which dogs are added and edited. */
+/** The dialog to add or edit a dog. */
 export default function DogDialog({ dialog }: { dialog: DogDialogState }) {
   const { task, isOpen, close } = dialog
   return (
-    <Dialog isOpen={isOpen} onClose={close} title={titleOf(task)} size={task.kind === "merge" ? "lg" : "md"}>
+    <Dialog isOpen={isOpen} onClose={close} title={getTitle(task)} size={task.kind === "merge" ? "lg" : "md"}>
       <Task task={task} dialog={dialog} />
     </Dialog>
   )
@@ -28,7 +28,7 @@ function Task({ task, dialog }: { task: DogTask; dialog: DogDialogState }) {
   }
 }
 
-function titleOf(task: DogTask): string {
+function getTitle(task: DogTask): string {
   switch (task.kind) {
     case "add":
       return "Add a dog"
@@ -37,6 +37,6 @@ function titleOf(task: DogTask): string {
     case "edit":
       return `Edit ${task.version.dog.name}`
     case "merge":
-      return `${task.base.name} was changed meanwhile`
+      return `${task.base.name} was changed in the meantime`
   }
 }

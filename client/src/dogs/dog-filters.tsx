@@ -5,32 +5,32 @@ import type { Dog } from "../api/types"
 import { useSession } from "../session/session"
 import classes from "./dog-filters.module.css"
 import { type ListQuery, type Sort, SORTS } from "./list-query"
-import { TypedInput } from "./typed-input"
+import { DebouncedInput } from "./debounced-input"
 
 type Props = {
   query: ListQuery
-  onChange: (changes: Partial<ListQuery>, options?: { isTyped: boolean }) => void
-  /** Their breeds and owners are proposed. */
+  onChange: (changes: Partial<ListQuery>, options?: { replace: boolean }) => void
+  /** Their breeds and owners are suggested. */
   dogs: Dog[]
 }
 
-/** Which dogs to show, and in what order. On a phone, most of it waits behind a button. */
+/** Search, filters and sorting of the list. On a phone, all but the search is collapsed. */
 export function DogFilters({ query, onChange, dogs }: Props) {
   const { me } = useSession()
   const [isOpen, { toggle }] = useDisclosure()
   const more = useId()
   const type = (name: "q" | "breed" | "owner") => (text: string) => {
-    onChange({ [name]: text }, { isTyped: true })
+    onChange({ [name]: text }, { replace: true })
   }
   return (
     <search className={classes.filters}>
-      <TypedInput
+      <DebouncedInput
         className={classes.search}
         label="Search"
         placeholder="Part of a name, breed or owner"
         type="search"
         value={query.q}
-        onTyped={type("q")}
+        onCommit={type("q")}
       />
       <ActionIcon
         className={classes.toggle}
@@ -44,18 +44,18 @@ export function DogFilters({ query, onChange, dogs }: Props) {
         <IconAdjustmentsHorizontal size={20} aria-hidden />
       </ActionIcon>
       <div className={classes.more} id={more} data-open={isOpen}>
-        <TypedInput
+        <DebouncedInput
           label="Breed"
           placeholder="Any"
           value={query.breed}
-          onTyped={type("breed")}
+          onCommit={type("breed")}
           choices={dogs.map(({ breed }) => breed)}
         />
-        <TypedInput
+        <DebouncedInput
           label="Owner"
           placeholder="Any"
           value={query.owner}
-          onTyped={type("owner")}
+          onCommit={type("owner")}
           choices={dogs.map(({ owner }) => owner)}
         />
         <NativeSelect

@@ -10,12 +10,12 @@ type Props = {
   values: DogValues
   mutation: ReturnType<typeof useAddDog | typeof useSaveDog>
   submit: string
-  /** Stands above the inputs. */
+  /** Shown above the inputs. */
   notice?: ReactNode
   onCancel: () => void
 }
 
-/** The inputs for a dog. */
+/** The form of a dog. */
 export function DogForm({ values: { name, breed, owner }, mutation, submit, notice, onCancel }: Props) {
   const { me } = useSession()
   const form = useForm({ mode: "uncontrolled", initialValues: { name, breed, owner } })
@@ -34,7 +34,7 @@ export function DogForm({ values: { name, breed, owner }, mutation, submit, noti
       <TextInput
         label="Name"
         autoComplete="off"
-        autoFocus // it may come later than the dialog
+        autoFocus // it may be rendered after the dialog opened
         data-autofocus
         key={form.key("name")}
         {...form.getInputProps("name")}
@@ -42,7 +42,7 @@ export function DogForm({ values: { name, breed, owner }, mutation, submit, noti
       <TextInput label="Breed" autoComplete="off" key={form.key("breed")} {...form.getInputProps("breed")} />
       <TextInput
         label="Owner"
-        description="Leave it empty if it is you"
+        description="Leave empty if you are the owner"
         placeholder={me?.username}
         autoComplete="off"
         key={form.key("owner")}

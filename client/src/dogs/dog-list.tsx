@@ -15,7 +15,7 @@ import type { useDogs } from "./use-dogs"
 
 type Props = { query: ListQuery; dogs: ReturnType<typeof useDogs>; dialog: DogDialogState }
 
-/** The dogs that the query asks for. The list goes on by itself as one scrolls down. */
+/** The dogs that match the query, with infinite scrolling. */
 export function DogList({ query, dogs, dialog }: Props) {
   const { me } = useSession()
   const { data, error, hasNextPage, isFetching, isFetchNextPageError, fetchNextPage, refetch } = dogs
@@ -23,27 +23,32 @@ export function DogList({ query, dogs, dialog }: Props) {
   const hasFailed = error && !isFetching
 
   const { ref: end, entry } = useIntersection({ rootMargin: "600px" })
-  const goesOn = entry?.isIntersecting && hasNextPage && !isFetching && !error
+  const shouldFetchNext = entry?.isIntersecting && hasNextPage && !isFetching && !error
   useEffect(() => {
-    if (goesOn) void fetchNextPage()
-  }, [goesOn, fetchNextPage])
+    if (shouldFetchNext) void fetchNextPage()
+  }, [shouldFetchNext, fetchNextPage])
 
   const summary = useRef<HTMLParagraphElement>(null)
   const list = useRef<HTMLDivElement>(null)
   const address = writeListQuery(query)
   const navigation = useNavigationType()
   useEffect(() => {
-    if (navigation === NavigationType.Pop) return // the browser knows better where one was
+    if (navigation === NavigationType.Pop) return // the browser restores the scroll position
     summary.current?.scrollIntoView({ block: "nearest" })
-    // The link that was followed is gone, or may soon be.
+    // The clicked link is removed, or may be soon.
     const { activeElement, body } = document
     if (activeElement === body || list.current?.contains(activeElement)) summary.current?.focus()
   }, [address, navigation])
 
   return (
     <>
-      <ListSummary ref={summary} query={query} count={needsLogin ? 0 : data?.length} isWhole={!hasNextPage} />
-      <div ref={list} className={classes.place}>
+      <ListSummary
+        ref={summary}
+        query={query}
+        count={needsLogin ? 0 : data?.length}
+        isComplete={!hasNextPage}
+      />
+      <div ref={list} className={classes.container}>
         {needsLogin || data?.length === 0 ? (
           <NoDogs query={query} dialog={dialog} />
         ) : data ? (

@@ -1,4 +1,4 @@
-import { type Ears, portraitOf } from "./portrait"
+import { type Ears, choosePortrait } from "./portrait"
 
 const EARS: Record<Ears, string> = {
   floppy: "M19 12c-6-3-11 0-12.5 7-1.2 6 .5 11 3 12.5 3.5-1 5.5-6 6-12z",
@@ -9,9 +9,9 @@ const INK = "#211a16"
 
 type Props = { name: string; breed: string; size?: number }
 
-/** A small drawing of a dog, made from its name and breed. It says nothing that the text beside it does not. */
+/** A small drawing of a dog, derived from its name and breed. It is decorative, so screen readers skip it. */
 export function DogPortrait({ name, breed, size = 56 }: Props) {
-  const { coat, dark, light, ground, ears, hasPatch } = portraitOf({ name, breed })
+  const { coat, dark, light, ground, ears, hasPatch } = choosePortrait({ name, breed })
   return (
     <svg width={size} height={size} viewBox="0 0 48 48" aria-hidden>
       <rect width="48" height="48" rx="14" fill={ground} opacity="0.45" />

@@ -2,7 +2,7 @@ import { Anchor, Text } from "@mantine/core"
 import { Suspense } from "react"
 import { Link } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
-import { lazyPart } from "../shared/lazy-with-retry"
+import { lazyWithRetry } from "../shared/lazy-with-retry"
 import { PageTitle } from "../shared/page-title"
 import { AddButton } from "./add-button"
 import { DogFilters } from "./dog-filters"
@@ -13,7 +13,7 @@ import { useDogDialog } from "./use-dog-dialog"
 import { useDogs } from "./use-dogs"
 import { useListQuery } from "./use-list-query"
 
-const DogDialog = lazyPart(() => import("./dog-dialog"))
+const DogDialog = lazyWithRetry(() => import("./dog-dialog"))
 
 export default function DogsPage() {
   const { me } = useSession()
@@ -28,7 +28,7 @@ export default function DogsPage() {
         <PageTitle>Dogs</PageTitle>
         {me && <AddButton dialog={dialog} />}
         <Text className={classes.words} c="dimmed">
-          A home for dogs and the people who love them.
+          All dogs and their owners.
           {isVisitor && (
             <>
               {" "}
@@ -43,7 +43,7 @@ export default function DogsPage() {
       {!isEmpty && <DogFilters query={query} onChange={changeQuery} dogs={dogs.data ?? []} />}
       <DogList query={query} dogs={dogs} dialog={dialog} />
       {me && (
-        // Here from the start, so that it opens at once, even where the connection is lost.
+        // Rendered from the start, so that it opens immediately, even without a connection.
         <Suspense>
           <DogDialog dialog={dialog} />
         </Suspense>

@@ -4,7 +4,7 @@ type ApiQuery = NonNullable<operations["getDogList"]["parameters"]["query"]>
 
 export type Sort = NonNullable<ApiQuery["sort"]>
 
-/** Which dogs are listed, and in what order. The API's own names, in the page's address too. */
+/** Filters and sorting of the list. The names are those of the API, also in the URL of the page. */
 export type ListQuery = Pick<ApiQuery, "q" | "breed" | "owner" | "mine"> & { sort: Sort }
 
 export const SORTS: { value: Sort; label: string }[] = [
@@ -20,30 +20,30 @@ export const SORTS: { value: Sort; label: string }[] = [
 
 const DEFAULT_SORT: Sort = "-created_at"
 
-/** What the page's address asks for. What makes no sense is left out. */
-export function readListQuery(address: URLSearchParams): ListQuery {
+/** Read the query from the URL. Invalid values are ignored. */
+export function readListQuery(params: URLSearchParams): ListQuery {
   const text = (name: string) => {
-    const value = address.get(name)?.trim()
+    const value = params.get(name)?.trim()
     return value === "" ? undefined : value
   }
-  const sort = SORTS.find(({ value }) => value === address.get("sort"))?.value
+  const sort = SORTS.find(({ value }) => value === params.get("sort"))?.value
   return {
     q: text("q"),
     breed: text("breed"),
     owner: text("owner"),
-    mine: address.get("mine") === "true" || undefined,
+    mine: params.get("mine") === "true" || undefined,
     sort: sort ?? DEFAULT_SORT,
   }
 }
 
-/** The same as text for the address, as short as it can be. */
+/** Return the query string, without defaults. */
 export function writeListQuery({ sort, ...filters }: ListQuery): string {
   const all = { ...filters, sort: sort === DEFAULT_SORT ? undefined : sort }
-  const given = Object.entries(all).filter(([, value]) => value)
-  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+  const nonEmpty = Object.entries(all).filter(([, value]) => value)
+  return new URLSearchParams(nonEmpty.map(([name, value]) => [name, String(value)])).toString()
 }
 
-/** Whether only some dogs are asked for. */
+/** Return whether any filter is set. */
 export function hasFilters({ q, breed, owner, mine }: ListQuery): boolean {
   return Boolean(q ?? breed ?? owner ?? mine)
 }

@@ -7,16 +7,16 @@ import { hasFilters, type ListQuery, writeListQuery } from "./list-query"
 type Props = {
   ref: Ref<HTMLParagraphElement>
   query: ListQuery
-  /** How many dogs are shown, or undefined where it is not known. */
+  /** How many dogs are shown, or undefined if not yet known. */
   count: number | undefined
-  isWhole: boolean
+  isComplete: boolean
 }
 
-/** Says how much of which list is here. Screen readers hear it whenever that changes. */
-export function ListSummary({ ref, query, count, isWhole }: Props) {
+/** The number of dogs shown and the filters. Screen readers announce changes. */
+export function ListSummary({ ref, query, count, isComplete }: Props) {
   const { q, breed, owner, mine, sort } = query
   const filters = [q && `“${q}”`, breed, owner, mine && "mine only"].filter(Boolean)
-  const summary = count === undefined ? "" : [amountOf(count, isWhole), ...filters].join(" · ")
+  const summary = count === undefined ? "" : [formatCount(count, isComplete), ...filters].join(" · ")
   return (
     <div className={classes.summary}>
       <p role="status" ref={ref} tabIndex={-1}>
@@ -31,8 +31,8 @@ export function ListSummary({ ref, query, count, isWhole }: Props) {
   )
 }
 
-function amountOf(count: number, isWhole: boolean): string {
-  if (!isWhole) return `The first ${count} dogs`
+function formatCount(count: number, isComplete: boolean): string {
+  if (!isComplete) return `The first ${count} dogs`
   if (count === 0) return "No dogs"
   return count === 1 ? "1 dog" : `${count} dogs`
 }

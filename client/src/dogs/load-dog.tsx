@@ -6,7 +6,7 @@ import { RestoreDog } from "./restore-dog"
 import type { DogDialogState } from "./use-dog-dialog"
 import { useVersion } from "./use-dogs"
 
-/** Edit a dog as it stands now, which may not be how the list shows it. */
+/** Load the current version of a dog, which may differ from the list, and edit it. */
 export function LoadDog({ dog, dialog }: { dog: Dog; dialog: DogDialogState }) {
   const { data: version, error, refetch } = useVersion(dog.id)
   if (version) return <EditDog version={version} values={version.dog} dialog={dialog} />

@@ -12,21 +12,21 @@ import { useSaveFromDialog } from "./use-save-from-dialog"
 const LABELS: Record<Field, string> = { name: "Name", breed: "Breed", owner: "Owner" }
 
 type Props = {
-  /** The dog as one began to edit it. */
+  /** The dog when editing began. */
   base: Dog
-  /** The dog as it is now. */
+  /** The current dog. */
   version: Version
-  /** What one has typed in. */
+  /** The values in the form. */
   values: DogValues
   dialog: DogDialogState
 }
 
-/** Both versions of a dog that was changed elsewhere while one edited it, and the way to make one of them. */
+/** Resolve the conflict when a dog was changed elsewhere during editing: show both versions and merge them. */
 export function MergeDog({ base, version, values, dialog }: Props) {
   const save = useSaveFromDialog(dialog, version, (values) => ({ kind: "merge", base, version, values }))
   const theirs = version.dog
   const form = useForm({ initialValues: merge(base, theirs, values) })
-  const news = differences(base, theirs)
+  const changedFields = differences(base, theirs)
   const conflicts = differences(theirs, form.values)
   if (save.error?.status === 404) return <RestoreDog values={save.variables} dialog={dialog} />
   return (
@@ -41,20 +41,20 @@ export function MergeDog({ base, version, values, dialog }: Props) {
       }
     >
       <Text role="alert">
-        It was saved elsewhere while you edited it, so yours is not saved yet. Choose which one to keep, or
-        change yours first.
+        This dog was changed elsewhere while you were editing it, and your changes are not saved yet. Choose
+        which version to keep, or edit yours first.
       </Text>
       {FIELDS.map((field) => (
         <div className={classes.row} key={field}>
           <div>
-            <div className={classes.label}>{`${LABELS[field]} now`}</div>
+            <div className={classes.label}>{`${LABELS[field]} (saved)`}</div>
             <p className={classes.theirs}>
               {theirs[field]}
-              {news.includes(field) && <mark className={classes.new}>changed</mark>}
+              {changedFields.includes(field) && <mark className={classes.new}>changed</mark>}
             </p>
           </div>
           <TextInput
-            label={`${LABELS[field]}, yours`}
+            label={`${LABELS[field]} (yours)`}
             autoComplete="off"
             autoFocus={field === "name"}
             {...form.getInputProps(field)}
@@ -66,10 +66,10 @@ export function MergeDog({ base, version, values, dialog }: Props) {
               size="compact-sm"
               onClick={() => {
                 form.setFieldValue(field, theirs[field])
-                form.getInputNode(field)?.focus() // this button is about to go
+                form.getInputNode(field)?.focus() // this button will be removed
               }}
             >
-              {`Take “${theirs[field]}”`}
+              {`Use “${theirs[field]}”`}
             </Button>
           )}
         </div>

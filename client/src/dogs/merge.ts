@@ -4,15 +4,15 @@ export const FIELDS = ["name", "breed", "owner"] as const
 
 export type Field = (typeof FIELDS)[number]
 
-/** What one may write of a dog. An empty owner stands for oneself. */
+/** The fields that a user can edit. An empty owner means the user. */
 export type DogValues = Pick<Dog, Field>
 
-/** The fields in which two versions of a dog differ. Spaces around a text do not count: the API drops them. */
+/** Return the fields in which two versions of a dog differ. Surrounding spaces are ignored, as the API strips them. */
 export function differences(one: DogValues, other: DogValues): Field[] {
   return FIELDS.filter((field) => one[field].trim() !== other[field].trim())
 }
 
-/** My changes of `base` on top of theirs. Where both have changed a field, it is as in mine. */
+/** Apply my changes of `base` to theirs (a three-way merge). If both changed a field, mine wins. */
 export function merge(base: DogValues, theirs: DogValues, mine: DogValues): DogValues {
   const { name, breed, owner } = theirs
   const changes = differences(base, mine).map((field) => [field, mine[field]])

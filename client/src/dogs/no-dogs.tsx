@@ -8,7 +8,7 @@ import { DogPortrait } from "./dog-portrait"
 import { hasFilters, type ListQuery } from "./list-query"
 import type { DogDialogState } from "./use-dog-dialog"
 
-/** Stands in place of an empty list: why it is empty, and what one can do about it. */
+/** Shown instead of an empty list: why it is empty, and what to do about it. */
 export function NoDogs({ query, dialog }: { query: ListQuery; dialog: DogDialogState }) {
   const { me } = useSession()
   const location = useLocation()
@@ -20,7 +20,7 @@ export function NoDogs({ query, dialog }: { query: ListQuery; dialog: DogDialogS
 
   if (query.mine && !me) {
     return (
-      <Empty title="Which dogs are yours?" text="Log in to see the dogs that you have added.">
+      <Empty title="You are not logged in" text="Log in to see the dogs that you added.">
         <Button component={Link} to={loginPath(location)}>
           Log in
         </Button>
@@ -31,8 +31,8 @@ export function NoDogs({ query, dialog }: { query: ListQuery; dialog: DogDialogS
   if (hasFilters({ ...query, mine: undefined })) {
     return (
       <Empty
-        title="No dog is quite like that"
-        text="Search finds any part of a word. Breed and owner must be written out."
+        title="No dogs found"
+        text="Search matches any part of a word. Breed and owner must match exactly."
       >
         {showAll}
       </Empty>
@@ -40,14 +40,14 @@ export function NoDogs({ query, dialog }: { query: ListQuery; dialog: DogDialogS
   }
   if (query.mine) {
     return (
-      <Empty title="You have no dogs here yet" text="Add one: all it takes is a name and a breed.">
+      <Empty title="You have no dogs yet" text="To add one, you need its name and breed.">
         <AddButton dialog={dialog} />
         {showAll}
       </Empty>
     )
   }
   return (
-    <Empty title="No dogs live here yet" text="Add the first one: all it takes is a name and a breed.">
+    <Empty title="No dogs yet" text="To add the first one, you need its name and breed.">
       {me ? (
         <AddButton dialog={dialog} />
       ) : (

@@ -3,48 +3,48 @@ import { type NotificationData, notifications } from "@mantine/notifications"
 import type { ApiError } from "../api/errors"
 import type { Dog } from "../api/types"
 
-const TIME_TO_UNDO = 8000
+const UNDO_TIMEOUT_MS = 8000
 
-/** Say that a dog was deleted, with a button that adds it again. It has the focus, which then goes on to `next`. */
-export function offerUndo(dog: Dog, addAgain: (dog: Dog) => Promise<unknown>, next: Element | null): void {
+/** Notify that a dog was deleted, with a focused button to restore it. Afterwards the focus moves to `next`. */
+export function offerUndo(dog: Dog, restore: (dog: Dog) => Promise<unknown>, next: Element | null): void {
   let hasFocus = false
-  let now: NotificationData = {
+  let current: NotificationData = {
     id: `undo-${dog.id}`,
     title: `${dog.name} was deleted`,
     message: <UndoButton onClick={() => void undo()}>Undo</UndoButton>,
-    autoClose: TIME_TO_UNDO,
+    autoClose: UNDO_TIMEOUT_MS,
     closeButtonProps: { "aria-label": "Close" },
     onFocus: ({ target }) => {
       hasFocus = true
-      // Who uses the keyboard gets all the time they need (WCAG 2.2, 2.2.1).
-      if (target.matches(":focus-visible")) notifications.update({ ...now, autoClose: false })
+      // No timeout for keyboard users (WCAG 2.2, 2.2.1).
+      if (target.matches(":focus-visible")) notifications.update({ ...current, autoClose: false })
     },
     onBlur: () => {
       hasFocus = false
-      notifications.update(now)
+      notifications.update(current)
     },
     onClose: () => {
       if (hasFocus) moveFocus()
     },
   }
-  notifications.show(now)
+  notifications.show(current)
 
   function change(changes: Partial<NotificationData>) {
-    now = { ...now, message: null, loading: false, color: "rust", ...changes }
-    notifications.update(now)
+    current = { ...current, message: null, loading: false, color: "rust", ...changes }
+    notifications.update(current)
   }
 
   function moveFocus() {
-    const place = next?.isConnected ? next : document.getElementById("main")
-    if (place instanceof HTMLElement) place.focus({ preventScroll: true })
+    const target = next?.isConnected ? next : document.getElementById("main")
+    if (target instanceof HTMLElement) target.focus({ preventScroll: true })
   }
 
   async function undo() {
     moveFocus()
-    change({ title: `Adding ${dog.name} again…`, loading: true, autoClose: false })
+    change({ title: `Restoring ${dog.name}…`, loading: true, autoClose: false })
     try {
-      await addAgain(dog)
-      change({ title: `${dog.name} is back`, autoClose: 4000 })
+      await restore(dog)
+      change({ title: `${dog.name} was restored`, autoClose: 4000 })
     } catch (error) {
       const message = (
         <Stack align="flex-start" gap="xs">
@@ -52,14 +52,14 @@ export function offerUndo(dog: Dog, addAgain: (dog: Dog) => Promise<unknown>, ne
           <UndoButton onClick={() => void undo()}>Try again</UndoButton>
         </Stack>
       )
-      change({ title: `${dog.name} is not back yet`, message, color: "red" })
+      change({ title: `${dog.name} was not restored`, message, color: "red" })
     }
   }
 }
 
 function UndoButton({ children, onClick }: { children: string; onClick: () => void }) {
   return (
-    // The margin leaves room for the outline that shows the focus.
+    // The margin makes space for the focus outline.
     <Button variant="default" size="xs" m={4} autoFocus onClick={onClick}>
       {children}
     </Button>

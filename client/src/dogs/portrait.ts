@@ -1,4 +1,4 @@
-// Light is the snout, dark the ears and the patch.
+// The snout is light, the ears and the patch are dark.
 const COATS = [
   { coat: "#e0ae6d", dark: "#bd8442", light: "#f8e6c9" },
   { coat: "#8f5e40", dark: "#69402a", light: "#dcbd9f" },
@@ -8,25 +8,25 @@ const COATS = [
   { coat: "#c9773f", dark: "#995225", light: "#f5d7b9" },
   { coat: "#f5f1ea", dark: "#8f5e40", light: "#ffffff" },
 ]
-const GROUNDS = ["#a9c48f", "#8fbdd0", "#e2a08c", "#e3c26f", "#b7a3d3", "#8cc4b1"]
+const BACKGROUNDS = ["#a9c48f", "#8fbdd0", "#e2a08c", "#e3c26f", "#b7a3d3", "#8cc4b1"]
 const EARS = ["floppy", "pointed", "round"] as const
 
 export type Ears = (typeof EARS)[number]
 
-/** How to draw a dog. Those of one breed look alike, but for a patch and what is behind them. */
-export function portraitOf({ name, breed }: { name: string; breed: string }) {
-  const kind = numberOf(breed)
-  const own = numberOf(name)
+/** Choose the colors and shapes of a dog. Coat and ears depend on its breed, patch and background on its name. */
+export function choosePortrait({ name, breed }: { name: string; breed: string }) {
+  const kind = hashText(breed)
+  const own = hashText(name)
   return {
     ...pick(COATS, kind),
     ears: pick(EARS, kind >>> 8),
-    ground: pick(GROUNDS, own),
+    ground: pick(BACKGROUNDS, own),
     hasPatch: (own >>> 8) % 3 === 0,
   }
 }
 
-/** The same number for the same text, whatever its case (FNV-1a). */
-function numberOf(text: string): number {
+/** Return a case-insensitive hash (FNV-1a). */
+function hashText(text: string): number {
   let hash = 0x811c9dc5
   for (const character of text.toLowerCase()) {
     hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193)

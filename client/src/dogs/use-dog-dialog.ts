@@ -5,21 +5,21 @@ import { useSession } from "../session/session"
 import type { DogValues } from "./merge"
 import type { Version } from "./use-dogs"
 
-/** What the dialog is open for. `values` is what one has typed in. */
+/** What the dialog shows. `values` are those in the form. */
 export type DogTask =
   | { kind: "add"; values?: DogValues }
   | { kind: "load"; dog: Dog }
   | { kind: "edit"; version: Version; values: DogValues }
   | { kind: "merge"; base: Dog; version: Version; values: DogValues }
 
-// What was last sent from the dialog, until that is closed. Where the session has ended, it is still here when the same
-// user has logged in again.
-let sent: { task: DogTask; userId: number | undefined } | null = null
+// The task that was last submitted, until the dialog is closed. If the session has expired, it is restored when the same
+// user logs in again.
+let submitted: { task: DogTask; userId: number | undefined } | null = null
 
-/** The dialog in which dogs are added and edited. */
+/** The state of the dialog to add or edit a dog. */
 export function useDogDialog() {
   const { me } = useSession()
-  const [unsaved] = useState(() => (sent?.userId === me?.id ? sent?.task : undefined))
+  const [unsaved] = useState(() => (submitted?.userId === me?.id ? submitted?.task : undefined))
   const [task, setTask] = useState<DogTask>(unsaved ?? { kind: "add" })
   const [isOpen, { open, close }] = useDisclosure(Boolean(unsaved))
   return {
@@ -30,10 +30,10 @@ export function useDogDialog() {
       open()
     },
     keep: (task: DogTask) => {
-      sent = { task, userId: me?.id }
+      submitted = { task, userId: me?.id }
     },
     close: () => {
-      sent = null
+      submitted = null
       close()
     },
   }

@@ -6,43 +6,43 @@ import {
   useQuery,
   useQueryClient,
 } from "@tanstack/react-query"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import { ApiError } from "../api/errors"
 import type { Dog } from "../api/types"
 import { useSession } from "../session/session"
 import type { ListQuery } from "./list-query"
 import type { DogValues } from "./merge"
-import { dogsOf, type Pages, withDog, withoutDog } from "./pages"
+import { uniqueDogs, type Pages, replaceDog, removeDog } from "./pages"
 
-const PAGE_LENGTH = 48
+const PAGE_SIZE = 48
 
-/** What else is to be done when a form sends its values, and when they have arrived. */
+/** Additional callbacks when a form submits its values, and when that succeeded. */
 type Handlers<Result> = {
   onMutate?: (values: DogValues) => void
   onSuccess?: (result: Result, values: DogValues) => void
 }
 
-/** A dog as it once stood, and the ETag that names this state of it. */
+/** A version of a dog, with its ETag. */
 export type Version = { dog: Dog; etag: string }
 
-/** The dogs that the query asks for, page by page. Until they are here: those of the query before. */
+/** The dogs that match the query, page by page. While they load, those of the previous query. */
 export function useDogs(query: ListQuery) {
   const { me } = useSession()
   return useInfiniteQuery({
     queryKey: ["dogs", query, query.mine && me?.id],
     queryFn: async ({ pageParam: cursor, signal }) => {
-      const params = { query: { ...query, limit: PAGE_LENGTH, cursor } }
-      return (await answer(api.GET("/api/v1/dogs", { params, signal }))).body
+      const params = { query: { ...query, limit: PAGE_SIZE, cursor } }
+      return (await unwrap(api.GET("/api/v1/dogs", { params, signal }))).body
     },
     initialPageParam: undefined as string | undefined,
     getNextPageParam: ({ page }) => page.next,
-    select: dogsOf,
+    select: uniqueDogs,
     placeholderData: keepPreviousData,
     enabled: !query.mine || Boolean(me),
   })
 }
 
-/** A dog as it stands now. It is not read again behind the back of a form that was filled from it. */
+/** The current version of a dog. It is not refetched while a form edits it. */
 export function useVersion(id: number) {
   return useQuery({
     queryKey: ["dog", id],
@@ -55,7 +55,7 @@ export function useVersion(id: number) {
 export function useAddDog({ onMutate, onSuccess }: Handlers<Version> = {}) {
   const client = useQueryClient()
   return useMutation({
-    mutationFn: (values: DogValues) => versionOf(api.POST("/api/v1/dogs", { body: bodyOf(values) })),
+    mutationFn: (values: DogValues) => toVersion(api.POST("/api/v1/dogs", { body: toBody(values) })),
     onMutate,
     onSuccess: (added, values) => {
       onSuccess?.(added, values)
@@ -64,17 +64,17 @@ export function useAddDog({ onMutate, onSuccess }: Handlers<Version> = {}) {
   })
 }
 
-/** How a dog stands after one wanted to save it. */
+/** The current version of a dog after an attempt to save it. */
 type Outcome = Version & { isSaved: boolean }
 
-/** Save a dog if it still is this version. Otherwise nothing is written, and the newer version comes back. */
+/** Save a dog if its version is still current. Otherwise nothing is written, and the newer version is returned. */
 export function useSaveDog({ dog: { id }, etag }: Version, { onMutate, onSuccess }: Handlers<Outcome>) {
   const client = useQueryClient()
   return useMutation({
     mutationFn: async (values: DogValues): Promise<Outcome> => {
       const params = { path: { dog_id: id }, header: { "If-Match": etag } }
       try {
-        const saved = await versionOf(api.PUT("/api/v1/dogs/{dog_id}", { params, body: bodyOf(values) }))
+        const saved = await toVersion(api.PUT("/api/v1/dogs/{dog_id}", { params, body: toBody(values) }))
         return { ...saved, isSaved: true }
       } catch (error) {
         if (!(error instanceof ApiError && error.status === 412)) throw error
@@ -84,22 +84,22 @@ export function useSaveDog({ dog: { id }, etag }: Version, { onMutate, onSuccess
     onMutate,
     onSuccess: (outcome, values) => {
       onSuccess?.(outcome, values)
-      changeLists(client, (pages) => withDog(pages, outcome.dog))
+      changeLists(client, (pages) => replaceDog(pages, outcome.dog))
     },
     onError: ({ status }) => {
-      if (status === 404) changeLists(client, (pages) => withoutDog(pages, id))
+      if (status === 404) changeLists(client, (pages) => removeDog(pages, id))
     },
   })
 }
 
-/** Delete a dog. `onDeleted` gets it as it last was, or null where it had been deleted before. */
+/** Delete a dog. `onDeleted` receives its last version, or null if it was already deleted. */
 export function useDeleteDog(onDeleted: (dog: Dog | null) => void) {
   const client = useQueryClient()
   return useMutation({
     mutationFn: async ({ id }: Dog) => {
       try {
         const params = { path: { dog_id: id } }
-        return (await answer(api.DELETE("/api/v1/dogs/{dog_id}", { params }))).body.data
+        return (await unwrap(api.DELETE("/api/v1/dogs/{dog_id}", { params }))).body.data
       } catch (error) {
         if (!(error instanceof ApiError && error.status === 404)) throw error
         return null
@@ -107,26 +107,26 @@ export function useDeleteDog(onDeleted: (dog: Dog | null) => void) {
     },
     onSuccess: (deleted, { id }) => {
       onDeleted(deleted)
-      changeLists(client, (pages) => withoutDog(pages, id))
+      changeLists(client, (pages) => removeDog(pages, id))
     },
   })
 }
 
 function readVersion(id: number, signal?: AbortSignal): Promise<Version> {
-  return versionOf(api.GET("/api/v1/dogs/{dog_id}", { params: { path: { dog_id: id } }, signal }))
+  return toVersion(api.GET("/api/v1/dogs/{dog_id}", { params: { path: { dog_id: id } }, signal }))
 }
 
-async function versionOf(call: Parameters<typeof answer<{ data: Dog }>>[0]): Promise<Version> {
-  const { body, response } = await answer(call)
-  // "*" is any state. The API always names one.
+async function toVersion(call: Parameters<typeof unwrap<{ data: Dog }>>[0]): Promise<Version> {
+  const { body, response } = await unwrap(call)
+  // "*" matches any version. The API always sends an ETag.
   return { dog: body.data, etag: response.headers.get("ETag") ?? "*" }
 }
 
-function bodyOf({ name, breed, owner }: DogValues) {
+function toBody({ name, breed, owner }: DogValues) {
   return owner.trim() ? { name, breed, owner } : { name, breed }
 }
 
-/** Show a change at once where it is known, and then read all lists anew: it may have moved the dog. */
+/** Update the cached lists immediately, then refetch them, since the dog may have moved. */
 function changeLists(client: QueryClient, change: (pages: Pages) => Pages): void {
   client.setQueriesData<Pages>({ queryKey: ["dogs"] }, (pages) => pages && change(pages))
   refetchLists(client)

@@ -1,13 +1,13 @@
 import { useSearchParams } from "react-router"
 import { type ListQuery, readListQuery, writeListQuery } from "./list-query"
 
-/** What the page's address asks for, and the way to change it. */
+/** The query in the URL, and a function to change it. */
 export function useListQuery() {
-  const [address, setAddress] = useSearchParams()
-  const query = readListQuery(address)
-  // What is typed in makes no steps for the Back button, or each pause in a word would be one.
-  const change = (changes: Partial<ListQuery>, { isTyped = false } = {}) => {
-    setAddress(writeListQuery({ ...query, ...changes }), { replace: isTyped })
+  const [params, setParams] = useSearchParams()
+  const query = readListQuery(params)
+  // Typing replaces the history entry, so that Back does not stop at each pause.
+  const change = (changes: Partial<ListQuery>, { replace = false } = {}) => {
+    setParams(writeListQuery({ ...query, ...changes }), { replace })
   }
   return [query, change] as const
 }

@@ -3,15 +3,15 @@ import type { DogValues } from "./merge"
 import type { DogDialogState, DogTask } from "./use-dog-dialog"
 import { useSaveDog, type Version } from "./use-dogs"
 
-/** Save a dog and close the dialog, which goes on with both versions where the dog was changed elsewhere. */
+/** Save a dog and close the dialog, or show both versions if the dog was changed elsewhere. */
 export function useSaveFromDialog(
   dialog: DogDialogState,
   version: Version,
-  taskOf: (values: DogValues) => DogTask,
+  toTask: (values: DogValues) => DogTask,
 ) {
   return useSaveDog(version, {
     onMutate: (values) => {
-      dialog.keep(taskOf(values))
+      dialog.keep(toTask(values))
     },
     onSuccess: ({ isSaved, ...current }, values) => {
       if (isSaved) {

@@ -3,7 +3,7 @@ import { isNotEmpty, useForm } from "@mantine/form"
 import { notifications } from "@mantine/notifications"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { useNavigate } from "react-router"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import { changeSession } from "../session/session"
 import { ApiForm } from "../shared/api-form"
 
@@ -15,30 +15,30 @@ export function DeleteForm({ onCancel }: { onCancel: () => void }) {
     initialValues: { current_password: "" },
     validate: { current_password: isNotEmpty("Enter your current password.") },
   })
-  const erase = useMutation({
-    mutationFn: (values: typeof form.values) => answer(api.DELETE("/user/profile", { body: values })),
+  const deleteAccount = useMutation({
+    mutationFn: (values: typeof form.values) => unwrap(api.DELETE("/user/profile", { body: values })),
     onSuccess: () => {
-      // First away from this page, which would ask for a login.
+      // First leave this page, which requires a login.
       void navigate("/")
       changeSession(client, null)
-      notifications.show({ message: "Your account is gone. Goodbye!", role: "status" })
+      notifications.show({ message: "Your account was deleted.", role: "status" })
     },
   })
   return (
     <ApiForm
       form={form}
-      mutation={erase}
+      mutation={deleteAccount}
       submit="Delete account"
       submitProps={{ color: "red" }}
       others={
         <Button variant="default" onClick={onCancel}>
-          Keep it
+          Cancel
         </Button>
       }
     >
       <Text>
-        Your profile, your photo and all dogs that you have added will be gone, and you are logged out
-        everywhere. This can't be undone.
+        This deletes your profile, your photo and all dogs that you added, and logs you out on all devices. It
+        can't be undone.
       </Text>
       <PasswordInput
         label="Current password"

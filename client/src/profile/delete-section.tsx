@@ -9,7 +9,7 @@ export function DeleteSection() {
   return (
     <Section
       title="Delete account"
-      description="Your profile, your photo and all dogs that you have added go with it."
+      description="This also deletes your profile, your photo and all dogs that you added."
     >
       <Button color="red" variant="outline" onClick={open}>
         Delete account…

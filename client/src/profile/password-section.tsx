@@ -1,11 +1,11 @@
 import { PasswordInput } from "@mantine/core"
 import { isNotEmpty, useForm } from "@mantine/form"
 import { useMutation } from "@tanstack/react-query"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import type { User } from "../api/types"
 import { ApiForm } from "../shared/api-form"
 import { Section } from "./section"
-import { useSaved } from "./use-saved"
+import { useHandleSaved } from "./use-handle-saved"
 
 export function PasswordSection({ me }: { me: User }) {
   const form = useForm({
@@ -16,18 +16,18 @@ export function PasswordSection({ me }: { me: User }) {
       new_password: isNotEmpty("Enter a new password."),
     },
   })
-  const saved = useSaved()
+  const handleSaved = useHandleSaved()
   const save = useMutation({
-    mutationFn: (values: typeof form.values) => answer(api.PUT("/user/password", { body: values })),
+    mutationFn: (values: typeof form.values) => unwrap(api.PUT("/user/password", { body: values })),
     onSuccess: ({ body }) => {
       form.reset()
-      saved(body.data, "Your new password is saved. All other devices are logged out.")
+      handleSaved(body.data, "Your new password is saved. All other devices are logged out.")
     },
   })
   return (
     <Section title="Password" description="You stay logged in here. All other devices are logged out.">
       <ApiForm form={form} mutation={save} submit="Save password">
-        {/* Tells password managers whose password this is. */}
+        {/* For password managers. */}
         <input type="text" autoComplete="username" value={me.username} readOnly hidden />
         <PasswordInput
           label="Current password"

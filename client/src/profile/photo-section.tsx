@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core"
 import { useForm } from "@mantine/form"
 import { useMutation } from "@tanstack/react-query"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import type { User } from "../api/types"
 import { ApiForm } from "../shared/api-form"
 import { FormError } from "../shared/form-error"
@@ -9,29 +9,29 @@ import { PhotoInput } from "../shared/photo-input"
 import { UploadProgress } from "../shared/upload-progress"
 import { useUpload } from "../shared/use-upload"
 import { Section } from "./section"
-import { useSaved } from "./use-saved"
+import { useHandleSaved } from "./use-handle-saved"
 
 export function PhotoSection({ me }: { me: User }) {
-  const saved = useSaved()
+  const handleSaved = useHandleSaved()
   const form = useForm({
     initialValues: { file: null as File | null },
     validate: { file: (file) => !file && "Choose a photo first." },
   })
   const replace = useUpload<typeof form.values>({ method: "PUT", path: "/user/picture" }, (user) => {
     form.reset()
-    saved(user, "Your new photo is saved.")
+    handleSaved(user, "Your new photo is saved.")
   })
   const remove = useMutation({
-    mutationFn: () => answer(api.DELETE("/user/picture")),
+    mutationFn: () => unwrap(api.DELETE("/user/picture")),
     onSuccess: ({ body }) => {
-      saved(body.data, "Your photo is gone.")
-      form.getInputNode("file")?.focus() // the button that had it is gone too
+      handleSaved(body.data, "Your photo was removed.")
+      form.getInputNode("file")?.focus() // the button that had it is removed
     },
   })
   const { url, srcset, width, height, is_default: isDefault } = me.picture
 
   return (
-    <Section title="Photo" description="Others see it beside your name.">
+    <Section title="Photo" description="Visible to others, next to your name.">
       <ApiForm
         form={form}
         mutation={replace.mutation}

@@ -9,7 +9,7 @@ import { UsernameSection } from "./username-section"
 
 export default function ProfilePage() {
   const { me } = useSession()
-  if (!me) return null // `RequireLogin` is about to lead away
+  if (!me) return null // `RequireLogin` is about to redirect
   return (
     <Stack maw={800} mx="auto">
       <PageTitle>Profile</PageTitle>

@@ -4,7 +4,7 @@ import classes from "./section.module.css"
 
 type Props = { title: string; description: string; children: ReactNode }
 
-/** A part of the profile: what it is on the left, and what to do about it on the right. */
+/** A section of the profile: title and description on the left, form on the right. */
 export function Section({ title, description, children }: Props) {
   return (
     <Paper

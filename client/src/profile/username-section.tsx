@@ -1,30 +1,30 @@
 import { TextInput } from "@mantine/core"
 import { useForm } from "@mantine/form"
 import { useMutation } from "@tanstack/react-query"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import type { User } from "../api/types"
 import { ApiForm } from "../shared/api-form"
 import { Section } from "./section"
-import { unsaved } from "./unsaved"
-import { useSaved } from "./use-saved"
+import { getDraft } from "./draft"
+import { useHandleSaved } from "./use-handle-saved"
 
 export function UsernameSection({ me }: { me: User }) {
-  const { text, keep, forget } = unsaved("username", me)
+  const { text, store, clear } = getDraft("username", me)
   const form = useForm({ mode: "uncontrolled", initialValues: { username: text ?? me.username } })
-  const saved = useSaved()
+  const handleSaved = useHandleSaved()
   const save = useMutation({
-    mutationFn: (values: typeof form.values) => answer(api.PATCH("/user/profile", { body: values })),
+    mutationFn: (values: typeof form.values) => unwrap(api.PATCH("/user/profile", { body: values })),
     onError: (error, { username }) => {
-      keep(error, username)
+      store(error, username)
     },
     onSuccess: ({ body }) => {
-      forget()
+      clear()
       form.setValues({ username: body.data.username })
-      saved(body.data, "Your new username is saved.")
+      handleSaved(body.data, "Your new username is saved.")
     },
   })
   return (
-    <Section title="Username" description="Others see it, and you can log in with it.">
+    <Section title="Username" description="Visible to others. You can log in with it.">
       <ApiForm form={form} mutation={save} submit="Save username">
         <TextInput
           label="Username"

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { loginPath, safeNext } from "./next-path"
 
-test("the login page leads back to where one was", () => {
+test("the login page redirects back", () => {
   const path = loginPath({ pathname: "/", search: "?q=max&sort=-name" })
   const next = new URL(path, window.location.origin).searchParams.get("next")
   expect(safeNext(next)).toBe("/?q=max&sort=-name")
@@ -17,6 +17,6 @@ test.each([
   "/\t/example.com/",
   "/.//example.com/",
   "javascript:alert(1)",
-])("%j, which is no path of this site, leads to the first page", (next) => {
+])("%j is not a path of this site and becomes /", (next) => {
   expect(safeNext(next)).toBe("/")
 })

@@ -1,18 +1,16 @@
-/** Why somebody is sent to the login page: a page needs a login, or the session has ended. */
-export type LoginReason = "required" | "ended"
+/** Why the user is redirected to the login page: a page requires it, or the session has expired. */
+export type LoginReason = "required" | "expired"
 
-type Place = { pathname: string; search: string }
-
-/** The login page that leads back to this place. */
-export function loginPath({ pathname, search }: Place): string {
+/** Return the URL of the login page that redirects back to this location. */
+export function loginPath({ pathname, search }: Pick<Location, "pathname" | "search">): string {
   return `/login?next=${encodeURIComponent(pathname + search)}`
 }
 
-/** Where to go after the login. A `next` that leads to another site is not followed (OWASP, Unvalidated Redirects). */
+/** Return where to go after the login. Only paths of this site are allowed (OWASP, Unvalidated Redirects). */
 export function safeNext(next: string | null): string {
   const here = window.location.origin
   if (!next?.startsWith("/") || !URL.canParse(next, here)) return "/"
   const { origin, pathname, search } = new URL(next, here)
-  // "/.//example.com" is of this site, but its path alone, "//example.com", is not.
+  // "/.//example.com" is on this site, but its normalized path, "//example.com", is not.
   return origin === here && !pathname.startsWith("//") ? pathname + search : "/"
 }

@@ -3,18 +3,18 @@ import { type ReactNode, useEffect, useState } from "react"
 import { useNavigate } from "react-router"
 import { createQueryClient } from "../api/query-client"
 import { loginPath, type LoginReason } from "./next-path"
-import { followOtherTabs, forgetSession } from "./session"
+import { subscribeToOtherTabs, forgetSession } from "./session"
 
-/** Gives its children TanStack Query, and leads to the login page when the session has ended elsewhere. */
+/** Provide TanStack Query, and redirect to the login page when the session has expired. */
 export function SessionProvider({ children }: { children: ReactNode }) {
   const navigate = useNavigate()
   const [client] = useState(() =>
     createQueryClient((client) => {
       if (forgetSession(client)) {
-        void navigate(loginPath(window.location), { state: "ended" satisfies LoginReason })
+        void navigate(loginPath(window.location), { state: "expired" satisfies LoginReason })
       }
     }),
   )
-  useEffect(() => followOtherTabs(client), [client])
+  useEffect(() => subscribeToOtherTabs(client), [client])
   return <QueryClientProvider client={client}>{children}</QueryClientProvider>
 }

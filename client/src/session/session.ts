@@ -1,12 +1,12 @@
 import { type QueryClient, queryOptions, useQuery } from "@tanstack/react-query"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import { ApiError } from "../api/errors"
 import type { User } from "../api/types"
 
-// Kept while somebody is logged in, so that the next visit's first view needs no "Log in". See `early-theme.js`.
+// Set while the user is logged in, so that the first paint of the next visit has no "Log in". See `early-theme.js`.
 const HINT = "kennel-session"
 
-/** Whether somebody was logged in when this browser was last here. */
+/** Whether the user was logged in at the last visit. */
 export const wasLoggedIn = "session" in document.documentElement.dataset
 
 const otherTabs = new BroadcastChannel("kennel-session")
@@ -15,51 +15,51 @@ const meQuery = queryOptions({
   queryKey: ["me"],
   queryFn: async ({ signal }): Promise<User | null> => {
     try {
-      const { body } = await answer(api.GET("/user/profile", { signal }))
-      return remember(body.data)
+      const { body } = await unwrap(api.GET("/user/profile", { signal }))
+      return storeHint(body.data)
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return remember(null)
+      if (error instanceof ApiError && error.status === 401) return storeHint(null)
       throw error
     }
   },
   staleTime: 60_000,
 })
 
-/** Who is logged in: `me` is the user, null for nobody, and undefined while we do not know yet. */
+/** The session: `me` is the user, null for an anonymous visitor, and undefined while loading. */
 export function useSession() {
   const { data: me, error, refetch } = useQuery(meQuery)
   return { me, error, refetch }
 }
 
-/** Keep a newer version of the user who is logged in. */
+/** Store a newer version of the current user. */
 export function updateMe(client: QueryClient, me: User): void {
   client.setQueryData(meQuery.queryKey, me)
 }
 
-/** Somebody has logged in, or nobody is any more. All tabs follow. */
+/** Store who is logged in after a login or logout, and notify the other tabs. */
 export function changeSession(client: QueryClient, me: User | null): void {
-  client.setQueryData(meQuery.queryKey, remember(me))
+  client.setQueryData(meQuery.queryKey, storeHint(me))
   refetchAllButMe(client)
   otherTabs.postMessage("changed")
 }
 
-/** Note that the session has ended elsewhere. Says whether we believed that somebody was logged in. */
+/** Store that the session has expired. Return whether the user was thought to be logged in. */
 export function forgetSession(client: QueryClient): boolean {
   if (!client.getQueryData(meQuery.queryKey)) return false
-  client.setQueryData(meQuery.queryKey, remember(null))
+  client.setQueryData(meQuery.queryKey, storeHint(null))
   return true
 }
 
-/** Follow what other tabs do. Returns the way to stop. */
-export function followOtherTabs(client: QueryClient): () => void {
-  const follow = () => {
+/** Update when another tab logs in or out. Return a function to unsubscribe. */
+export function subscribeToOtherTabs(client: QueryClient): () => void {
+  const update = () => {
     void client.refetchQueries(meQuery).then(() => {
       refetchAllButMe(client)
     })
   }
-  otherTabs.addEventListener("message", follow)
+  otherTabs.addEventListener("message", update)
   return () => {
-    otherTabs.removeEventListener("message", follow)
+    otherTabs.removeEventListener("message", update)
   }
 }
 
@@ -67,12 +67,12 @@ function refetchAllButMe(client: QueryClient): void {
   void client.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== meQuery.queryKey[0] })
 }
 
-function remember(me: User | null): User | null {
+function storeHint(me: User | null): User | null {
   try {
     if (me) localStorage.setItem(HINT, "yes")
     else localStorage.removeItem(HINT)
   } catch {
-    // Storage is blocked, so the next first view guesses.
+    // Storage is blocked, so the next first paint may show the wrong links.
   }
   return me
 }

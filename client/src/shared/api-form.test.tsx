@@ -21,7 +21,7 @@ function DogForm({ send }: { send: Send }) {
 
 const send = vi.fn<Send>()
 
-/** Submit the form, to be refused with this error. */
+/** Submit the form and fail with this error. */
 async function submit(error: ApiError) {
   send.mockRejectedValueOnce(error)
   fireEvent.change(screen.getByLabelText("Name"), { target: { value: "Rex" } })
@@ -45,11 +45,11 @@ afterEach(() => {
   send.mockReset()
 })
 
-const refusal = (fields: Record<string, string[]>) =>
+const invalid = (fields: Record<string, string[]>) =>
   new ApiError({ status: 422, message: "Please correct", fields })
 
-test("a message about a field is shown at its input, which gets the focus", async () => {
-  await submit(refusal({ breed: ["Must be 1 to 80 characters.", "No line breaks."] }))
+test("a field error is shown at its input, which gets the focus", async () => {
+  await submit(invalid({ breed: ["Must be 1 to 80 characters.", "No line breaks."] }))
   const breed = screen.getByLabelText("Breed")
   expect(document.activeElement).toBe(breed)
   expect(breed.getAttribute("aria-invalid")).toBe("true")
@@ -57,12 +57,12 @@ test("a message about a field is shown at its input, which gets the focus", asyn
   expect(screen.queryByRole("alert")).toBeNull()
 })
 
-test("a message about a field without an input is shown at the top", async () => {
-  await submit(refusal({ breed: ["Too long."], color: ["Unknown field."] }))
+test("an error of a field without an input is shown at the top", async () => {
+  await submit(invalid({ breed: ["Too long."], color: ["Unknown field."] }))
   expect(screen.getByRole("alert").textContent).toBe("color: Unknown field.")
 })
 
-test("without a connection the values stay, to be sent again", async () => {
+test("without a connection the values are kept and can be resubmitted", async () => {
   await submit(offlineError())
   expect(screen.getByRole("alert").textContent).toContain("No connection")
   expect(screen.getByLabelText<HTMLInputElement>("Name").value).toBe("Rex")
@@ -72,7 +72,7 @@ test("without a connection the values stay, to be sent again", async () => {
   expect(send).toHaveBeenCalledTimes(2)
 })
 
-test("nothing is sent until the time that the server has asked to wait is over", async () => {
+test("nothing is sent before Retry-After has passed", async () => {
   await submit(new ApiError({ status: 429, message: "Too many attempts", retryAfter: 3 }))
   fireEvent.click(screen.getByRole("button", { name: "Try again in 3 s" }))
   await act(() => vi.advanceTimersByTimeAsync(1000))

@@ -9,16 +9,16 @@ import { SubmitButton } from "./submit-button"
 
 type Props<Values extends object> = {
   form: UseFormReturnType<Values>
-  /** Sends the values. What the server says about them is shown at the inputs of the same names. */
+  /** Submits the values. Field errors of the server are shown at the inputs of the same names. */
   mutation: Pick<UseMutationResult<unknown, ApiError, Values>, "mutate" | "isPending" | "error">
   submit: string
   submitProps?: ButtonProps
-  /** Other buttons, beside the one that submits. */
+  /** Buttons next to the submit button. */
   others?: ReactNode
   children: ReactNode
 }
 
-/** A form of inputs, a button, and all that can go wrong. When it does, the values stay. */
+/** A form with a submit button and error handling. After an error, the values are kept. */
 export function ApiForm<Values extends object>({
   form,
   mutation: { mutate, isPending, error },

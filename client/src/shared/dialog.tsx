@@ -5,22 +5,22 @@ type Props = {
   isOpen: boolean
   onClose: () => void
   title: string
-  /** The width: a number of pixels, or one of Mantine's sizes. */
+  /** The width: pixels, or one of Mantine's sizes. */
   size?: number | "sm" | "md" | "lg"
   children: ReactNode
 }
 
 /**
- * A dialog with a title and a way to close it. An input with `data-autofocus` has the focus first.
+ * A dialog with a title and a close button. An input with `data-autofocus` gets the initial focus.
  *
- * A click beside it does not close it, so that nothing typed is lost by accident.
+ * A click outside does not close it, so that no input is lost by accident.
  */
 export function Dialog({ isOpen, onClose, title, size, children }: Props) {
   return (
     <Modal.Root opened={isOpen} onClose={onClose} size={size} radius="lg" closeOnClickOutside={false}>
       <Modal.Overlay />
       <Modal.Content>
-        {/* Mantine makes this a <header>, which screen readers would take for a second header of the page. */}
+        {/* Mantine renders a <header>, which would be a second banner landmark of the page. */}
         <Modal.Header role="presentation">
           <Modal.Title fw={700} fz="lg" lh="sm">
             {title}

@@ -1,7 +1,7 @@
 import type { FormErrors, UseFormReturnType } from "@mantine/form"
 import type { ApiError } from "../api/errors"
 
-/** Put the server's messages at the inputs of a form, and the focus on the first of them. */
+/** Show the server's messages at the inputs of a form, and focus the first of them. */
 export function showFieldErrors<Values extends object>(
   form: UseFormReturnType<Values>,
   error: ApiError,
@@ -12,7 +12,7 @@ export function showFieldErrors<Values extends object>(
   focusFirst(form, messages)
 }
 
-/** Put the focus on the first input that is wrong. */
+/** Focus the first invalid input. */
 export function focusFirst<Values extends object>(form: UseFormReturnType<Values>, errors: FormErrors): void {
   const [first] = Object.keys(errors)
   if (first) form.getInputNode(first)?.focus()

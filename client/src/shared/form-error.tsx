@@ -5,17 +5,17 @@ import { useRetryAfter } from "./use-retry-after"
 
 type Props = {
   error: ApiError | null
-  /** The fields that have an input in this form, which shows its own messages. See `showFieldErrors`. */
+  /** The fields with an input in this form, where their messages are shown. See `showFieldErrors`. */
   fields?: readonly string[]
 }
 
-/** At the top of a form: why it could not be sent, unless its inputs say so or the wait is over. */
+/** The error at the top of a form, unless it is shown at the inputs or its Retry-After has passed. */
 export function FormError({ error, fields = [] }: Props) {
   const secondsToWait = useRetryAfter(error)
   if (!error || (error.retryAfter && secondsToWait === 0)) return null
-  const atFault = Object.entries(error.fields)
-  const elsewhere = atFault.filter(([name]) => !fields.includes(name))
-  if (atFault.length > 0 && elsewhere.length === 0) return null
+  const entries = Object.entries(error.fields)
+  const elsewhere = entries.filter(([name]) => !fields.includes(name))
+  if (entries.length > 0 && elsewhere.length === 0) return null
   return (
     <Alert color="red" role="alert" icon={<IconAlertCircle aria-hidden />}>
       {elsewhere.length > 0

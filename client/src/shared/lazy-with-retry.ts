@@ -1,16 +1,16 @@
 import { type ComponentType, lazy } from "react"
-import { connectionBack, connectionLost } from "../api/connection"
+import { waitForConnection, reportConnectionLost } from "../api/connection"
 
 /**
- * A component whose code is loaded when it is first drawn. Without a connection that is as soon as there is one again.
+ * A component whose code is loaded on first render. Without a connection, loading is retried once it is restored.
  *
- * If its code can't be loaded then either, the nearest `ErrorBoundary` says so: the server may have a newer version.
+ * If that fails too, as after an upgrade of the server, the nearest `ErrorBoundary` shows the error.
  */
-export function lazyPart<Props>(load: () => Promise<{ default: ComponentType<Props> }>) {
+export function lazyWithRetry<Props>(load: () => Promise<{ default: ComponentType<Props> }>) {
   return lazy(() =>
     load().catch(async () => {
-      connectionLost()
-      await connectionBack()
+      reportConnectionLost()
+      await waitForConnection()
       return load()
     }),
   )

@@ -4,7 +4,7 @@ import type { ApiError } from "../api/errors"
 
 type Props = { error: ApiError; onRetry: () => void }
 
-/** Shown in place of what could not be loaded. */
+/** Shown instead of content that failed to load. */
 export function LoadError({ error, onRetry }: Props) {
   return (
     <Alert color="red" role="alert" title="This could not be loaded" icon={<IconAlertCircle aria-hidden />}>

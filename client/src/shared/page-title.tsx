@@ -4,14 +4,14 @@ import classes from "./page-title.module.css"
 
 let isFirstPage = true
 
-/** The heading of a page, which names its tab too. It takes the focus, so that screen readers start here. */
+/** The heading of a page and title of its tab. It gets the focus on navigation, so that screen readers start here. */
 export function PageTitle({ children, tab = children }: { children: string; tab?: string }): ReactNode {
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
     document.title = `${tab} · Kennel`
   }, [tab])
   useEffect(() => {
-    // The browser has begun at the top of the first page by itself.
+    // Not on the first page, where the browser starts at the top.
     if (!isFirstPage) heading.current?.focus({ preventScroll: true })
     isFirstPage = false
   }, [])

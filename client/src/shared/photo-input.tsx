@@ -1,7 +1,7 @@
 import { Button, FileButton, Group, Input, Stack, Text } from "@mantine/core"
 import { IconPhotoPlus } from "@tabler/icons-react"
 import { type DragEvent, type ReactNode, useRef, useState } from "react"
-import { PHOTO_TYPES, photoProblem } from "./photo-file"
+import { PHOTO_TYPES, validatePhoto } from "./photo-file"
 import classes from "./photo-input.module.css"
 import { PhotoPreview } from "./photo-preview"
 
@@ -11,11 +11,11 @@ type Props = {
   error?: ReactNode
   /** Shown while no photo is chosen. */
   placeholder?: ReactNode
-  /** How `useForm` finds it. */
+  /** Set by `useForm` to find the input. */
   "data-path"?: string
 }
 
-/** Choose a photo, or drop one here. What is chosen is shown before it is sent. */
+/** An input to choose or drop a photo, with a preview. */
 export function PhotoInput({
   value: photo,
   onChange,
@@ -25,20 +25,20 @@ export function PhotoInput({
 }: Props) {
   const [problem, setProblem] = useState<string>()
   const [isOver, setIsOver] = useState(false)
-  const chooser = useRef<HTMLButtonElement>(null)
-  const forgetChoice = useRef<() => void>(null)
+  const chooseButton = useRef<HTMLButtonElement>(null)
+  const resetInput = useRef<() => void>(null)
 
   const choose = (file: File | null | undefined) => {
-    forgetChoice.current?.() // so that the same file can be chosen again
+    resetInput.current?.() // so that the same file can be chosen again
     if (!file) return
-    const found = photoProblem(file)
-    setProblem(found)
-    if (!found) onChange(file)
+    const error = validatePhoto(file)
+    setProblem(error)
+    if (!error) onChange(file)
   }
   const dropProps = {
     "data-over": isOver || undefined,
     onDragOver: (event: DragEvent) => {
-      event.preventDefault() // allows to drop here
+      event.preventDefault() // allow dropping
       setIsOver(true)
     },
     onDragLeave: () => {
@@ -57,9 +57,9 @@ export function PhotoInput({
         <div className={classes.picture}>{photo ? <PhotoPreview photo={photo} /> : placeholder}</div>
         <Stack gap="xs" align="flex-start">
           <Group gap="xs">
-            <FileButton accept={PHOTO_TYPES} onChange={choose} resetRef={forgetChoice}>
+            <FileButton accept={PHOTO_TYPES} onChange={choose} resetRef={resetInput}>
               {(props) => (
-                <Button ref={chooser} variant="default" size="xs" data-path={path} {...props}>
+                <Button ref={chooseButton} variant="default" size="xs" data-path={path} {...props}>
                   {photo ? "Choose another" : "Choose a photo"}
                 </Button>
               )}
@@ -72,7 +72,7 @@ export function PhotoInput({
                 onClick={() => {
                   setProblem(undefined)
                   onChange(null)
-                  chooser.current?.focus() // this button is about to go
+                  chooseButton.current?.focus() // this button will be removed
                 }}
               >
                 Remove

@@ -1,7 +1,7 @@
 import { useCallback } from "react"
 import classes from "./photo-preview.module.css"
 
-/** A photo on this device, as it will be shown. */
+/** A preview of a local photo. */
 export function PhotoPreview({ photo }: { photo: File }) {
   const show = useCallback(
     (image: HTMLImageElement) => {

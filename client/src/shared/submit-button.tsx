@@ -5,7 +5,7 @@ import { useRetryAfter } from "./use-retry-after"
 
 type Props = ButtonProps & { isBusy: boolean; error: ApiError | null; children: string }
 
-/** Sends its form. While that is under way, or the server has asked to wait, it does nothing but keeps the focus. */
+/** The submit button of a form. While busy, or until Retry-After has passed, it does nothing but keeps the focus. */
 export function SubmitButton({ isBusy, error, children, ...others }: Props) {
   const seconds = useRetryAfter(error)
   const isWaiting = seconds > 0

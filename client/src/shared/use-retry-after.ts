@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react"
 import type { ApiError } from "../api/errors"
 
-/** How many seconds one should still wait after this error, counting down to 0. */
+/** The remaining seconds of an error's Retry-After, counting down to 0. */
 export function useRetryAfter(error: ApiError | null): number {
   const { retryAfter = 0, thrownAt = 0 } = error ?? {}
   const [now, setNow] = useState(thrownAt)

@@ -3,7 +3,7 @@ import { useRef, useState } from "react"
 import type { User } from "../api/types"
 import { upload, type UploadTarget } from "../api/upload"
 
-/** A mutation that sends a form's values, a photo among them. `percent` says how much of it has been sent. */
+/** A mutation that submits a form with a photo. `percent` is its progress. */
 export function useUpload<Values extends Record<string, string | File | null>>(
   target: UploadTarget,
   onSuccess: (user: User) => void,
@@ -21,7 +21,7 @@ export function useUpload<Values extends Record<string, string | File | null>>(
     onSuccess,
   })
   const cancel = () => {
-    mutation.reset() // so that it does not fail either
+    mutation.reset() // so that the abort is not reported as an error
     controller.current?.abort()
   }
   return { mutation, percent, cancel }

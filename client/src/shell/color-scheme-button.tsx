@@ -2,12 +2,12 @@ import { ActionIcon, type MantineColorScheme, useMantineColorScheme } from "@man
 import { IconMoon, IconSun, IconSunMoon } from "@tabler/icons-react"
 
 const SCHEMES = {
-  auto: { Icon: IconSunMoon, label: "Colors: as on this device", next: "light" },
+  auto: { Icon: IconSunMoon, label: "Colors: system", next: "light" },
   light: { Icon: IconSun, label: "Colors: light", next: "dark" },
   dark: { Icon: IconMoon, label: "Colors: dark", next: "auto" },
 } as const satisfies Record<MantineColorScheme, object>
 
-/** Goes through the color schemes: as the device, light, dark. Mantine keeps the choice in `localStorage`. */
+/** Cycle through the color schemes: system, light, dark. Mantine stores the choice in `localStorage`. */
 export function ColorSchemeButton() {
   const { colorScheme, setColorScheme } = useMantineColorScheme()
   const { Icon, label, next } = SCHEMES[colorScheme]

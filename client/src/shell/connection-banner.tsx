@@ -1,12 +1,12 @@
 import { useIsOnline } from "../api/connection"
 import classes from "./connection-banner.module.css"
 
-/** Says that there is no connection, for as long as there is none. */
+/** A banner shown while there is no connection. */
 export function ConnectionBanner() {
   const isOnline = useIsOnline()
-  // The element is always there, since screen readers announce only what changes in it.
+  // Always rendered, since screen readers only announce changes of an existing live region.
   return (
-    <div role="status" className={classes.place}>
+    <div role="status" className={classes.container}>
       {!isOnline && <p className={classes.banner}>No connection. Trying again…</p>}
     </div>
   )

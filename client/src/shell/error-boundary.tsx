@@ -3,11 +3,11 @@ import { Alert, Button, Stack } from "@mantine/core"
 
 type Props = {
   children: ReactNode
-  /** Shown in place of what has failed; for a page, words about it. */
+  /** Shown instead of the failed children; by default an error message. */
   fallback?: ReactNode
 }
 
-/** Keeps what can't be drawn, or whose code can't be loaded, from taking all the rest with it. */
+/** Catch errors of rendering, or of loading code, so that the rest of the page keeps working. */
 export class ErrorBoundary extends Component<Props, { hasFailed: boolean }> {
   override state = { hasFailed: false }
 

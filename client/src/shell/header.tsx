@@ -1,12 +1,12 @@
 import { Suspense } from "react"
 import { Link, NavLink } from "react-router"
 import { useSession, wasLoggedIn } from "../session/session"
-import { lazyPart } from "../shared/lazy-with-retry"
+import { lazyWithRetry } from "../shared/lazy-with-retry"
 import { ColorSchemeButton } from "./color-scheme-button"
 import { ErrorBoundary } from "./error-boundary"
 import { UserPicture } from "./user-picture"
 
-const UserMenu = lazyPart(() => import("./user-menu"))
+const UserMenu = lazyWithRetry(() => import("./user-menu"))
 
 export function Header() {
   return (

@@ -5,10 +5,8 @@ import { PageTitle } from "../shared/page-title"
 export default function NotFoundPage() {
   return (
     <Stack align="center" ta="center" py={64}>
-      <PageTitle tab="Page not found">This page has run away</PageTitle>
-      <Text c="dimmed">
-        Not found. Perhaps it was mistyped, or the page has moved.
-      </Text>
+      <PageTitle>Page not found</PageTitle>
+      <Text c="dimmed">The address may be mistyped, or the page may have moved.</Text>
       <Button component={Link} to="/">
         See the dogs
       </Button>

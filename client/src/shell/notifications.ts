@@ -1,2 +1,2 @@
-// In a file of its own, so that it can come later than the first view.
+// A separate file, so that it can be loaded after the first paint.
 export { Notifications as default } from "@mantine/notifications"

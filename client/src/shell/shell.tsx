@@ -6,15 +6,15 @@ import { ConnectionBanner } from "./connection-banner"
 import { ErrorBoundary } from "./error-boundary"
 import { Header } from "./header"
 
-/** The frame of every page. index.html holds a copy of it as the first view: change both. */
+/** The layout of every page. index.html has a copy of it for the first paint; keep them in sync. */
 export function Shell() {
   const { pathname } = useLocation()
   const navigation = useNavigationType()
-  const shown = useRef(pathname)
+  const lastPathname = useRef(pathname)
   useLayoutEffect(() => {
-    if (pathname === shown.current) return
-    shown.current = pathname
-    // A new page begins at its top. On the way back, the browser knows better where one was.
+    if (pathname === lastPathname.current) return
+    lastPathname.current = pathname
+    // Scroll to the top of a new page. On back and forward, the browser restores the position.
     if (navigation !== NavigationType.Pop) window.scrollTo(0, 0)
   }, [pathname, navigation])
   return (

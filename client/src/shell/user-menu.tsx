@@ -3,19 +3,19 @@ import { notifications } from "@mantine/notifications"
 import { IconLogout, IconUser } from "@tabler/icons-react"
 import { useMutation, useQueryClient } from "@tanstack/react-query"
 import { Link, useNavigate } from "react-router"
-import { answer, api } from "../api/client"
+import { api, unwrap } from "../api/client"
 import type { User } from "../api/types"
 import { changeSession } from "../session/session"
 import { UserPicture } from "./user-picture"
 
-/** The picture of who is logged in, with what they can do about their account. */
+/** The menu of the current user. */
 export default function UserMenu({ me }: { me: User }) {
   const navigate = useNavigate()
   const client = useQueryClient()
   const logOut = useMutation({
-    mutationFn: () => answer(api.POST("/user/logout")),
+    mutationFn: () => unwrap(api.POST("/user/logout")),
     onSuccess: () => {
-      // First away from a page that needs a login, which would ask for one.
+      // First leave the page, since it may require a login.
       void navigate("/")
       changeSession(client, null)
     },

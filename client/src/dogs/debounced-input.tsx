@@ -1,6 +1,6 @@
 import { TextInput } from "@mantine/core"
 import { useId } from "react"
-import { useTypedText } from "./use-typed-text"
+import { useDebouncedText } from "./use-debounced-text"
 
 type Props = {
   className?: string | undefined
@@ -8,14 +8,14 @@ type Props = {
   placeholder?: string
   type?: "text" | "search"
   value?: string | undefined
-  onTyped: (text: string) => void
-  /** What the browser proposes. */
+  onCommit: (text: string) => void
+  /** Suggestions of the browser. */
   choices?: string[]
 }
 
-/** An input whose text takes effect when one pauses, leaves it, or presses Enter. */
-export function TypedInput({ value = "", onTyped, choices = [], ...others }: Props) {
-  const { text, type, handOnNow } = useTypedText(value, onTyped)
+/** An input that commits its text after a pause, on blur, or on Enter. */
+export function DebouncedInput({ value = "", onCommit, choices = [], ...others }: Props) {
+  const { text, type, commitNow } = useDebouncedText(value, onCommit)
   const list = useId()
   return (
     <>
@@ -23,17 +23,17 @@ export function TypedInput({ value = "", onTyped, choices = [], ...others }: Pro
         {...others}
         list={choices.length > 0 ? list : undefined}
         value={text}
-        maxLength={80} // more would find nothing
+        maxLength={80} // longer text matches nothing
         autoComplete="off"
         spellCheck={false}
         onChange={({ target }) => {
           type(target.value)
         }}
         onKeyDown={({ key }) => {
-          if (key === "Enter") handOnNow()
+          if (key === "Enter") commitNow()
         }}
         onBlur={() => {
-          handOnNow()
+          commitNow()
         }}
       />
       <datalist id={list}>
