@@ -1,7 +1,7 @@
-# Every target does its own set-up; only python3 and make have to be there, and Node.js for the React client.
+# Every target installs what it needs. The prerequisites are python3 and make, and Node.js for the React client.
 
 PYTHON ?= python3
-# Whether Node.js is here and new enough for Vite.
+# "yes" if Node.js is installed and new enough for Vite.
 NODE := $(shell node -p 'const [major, minor] = process.versions.node.split("."); \
 	major > 20 || (major == 20 && minor >= 19) ? "yes" : ""' 2>/dev/null)
 NPM = npm --prefix client --silent
@@ -25,7 +25,7 @@ make clean         Remove virtualenvs, node_modules and caches (keeps data)
 Missing packages are installed into .venv and node_modules first. To use another Python: make run PYTHON=python3.12
 endef
 
-# Each command is run through .venv/bin/python, because the scripts in .venv/bin break when the folder is moved.
+# Commands run as .venv/bin/python -m, because the scripts in .venv/bin break when the folder is moved.
 
 .PHONY: help
 help:
@@ -40,12 +40,12 @@ run: packages $(if $(NODE),client/dist/index.html)
 client: client/node_modules/.ready
 	@exec $(NPM) run dev
 
-# Tests in this process on SQLite. ARGS are passed on to pytest.
+# In-process tests on SQLite. ARGS are passed to pytest.
 .PHONY: test
 test: dev-packages
 	.venv/bin/python -m pytest --numprocesses=logical -m "not system and not postgresql" $(ARGS)
 
-# All tests, of which many wait for other processes: hence more workers than cores.
+# All tests. Many of them wait for other processes, so there are more workers than cores.
 .PHONY: check test-all
 check: lint test-all
 test-all: PROGRAMS = $(BROWSER) $(CLUSTER)
@@ -94,7 +94,7 @@ clean:
 	rm -rf client/node_modules client/dist client/openapi.json bench/baselines/express/node_modules bench/baselines/.ruff_cache
 	find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
-# The client. Its packages are installed anew when their lock changes, and it is built when a source of it does.
+# The client. Its packages are reinstalled when their lock changes, and it is rebuilt when a source file changes.
 
 client/node_modules/.ready: client/package-lock.json
 	$(if $(NODE),,$(error Install Node.js 20.19 or newer first, from https://nodejs.org or your system))
@@ -115,8 +115,8 @@ client/openapi.json: packages
 without-client:
 	@echo "The client is left out. To have it too, install Node.js 20.19 or newer."
 
-# What the tests start, as program:package of Debian. Playwright's driver of the browser needs libatomic. The tests of what
-# is missing fail or are skipped.
+# The programs that the tests start, as program:Debian package. Playwright's driver needs libatomic. Without a program, its
+# tests fail or are skipped.
 BROWSER = chromium:chromium chromium:fonts-liberation libatomic:libatomic1
 CLUSTER = nginx:nginx-light curl:curl openssl:openssl redis-server:redis-server
 
@@ -139,7 +139,7 @@ system-packages:
 	fi; \
 	$(call apt-install,$$missing)
 
-# The bench: what sends its requests, a PostgreSQL that has an index for parts of texts, and its rival on Node.js.
+# The benchmarks: the load generator, a PostgreSQL with pg_trgm, and the packages of the Node.js baseline.
 
 .PHONY: bench-services
 bench-services:
@@ -154,7 +154,7 @@ bench-services:
 	fi; \
 	$(call apt-install,$$missing)
 
-# better-sqlite3 is compiled where it can't be had ready-made, which takes a minute and needs a compiler of C++.
+# Where there is no prebuilt better-sqlite3, it is compiled, which takes a minute and needs a C++ compiler.
 bench/baselines/express/node_modules/.ready: bench/baselines/express/package-lock.json
 	$(if $(NODE),,$(error Install Node.js 20.19 or newer first, from https://nodejs.org or your system))
 	@echo "Installing the packages of bench/baselines/express."
@@ -170,12 +170,12 @@ dev-packages:
 bench-packages:
 	$(call install,bench/.venv,bench/requirements.txt)
 
-# Two targets at once must not write to .venv at once.
+# Targets must not write to .venv concurrently.
 .NOTPARALLEL:
 
-# Makes the folder $(1), which is .venv or one like it, hold what the first of the locks $(2) names; the others are part
-# of it. Copies of the locks are put into the folder when all is done. So one with the same lock is ready,
-# one with another lock is brought up to date, and one with none was interrupted and is made anew.
+# Install the first of the lock files $(2) into the virtual environment $(1); it includes the others. They are copied into
+# the environment at the end, so one with the same lock is up to date, one with another lock is updated, and one without
+# was interrupted and is created again.
 define install
 	@set -e; \
 	version='import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))'; \
@@ -197,7 +197,7 @@ define install
 	fi
 endef
 
-# Debian and Ubuntu keep a part of Python's venv module in a package of its own.
+# Debian and Ubuntu package a part of Python's venv module separately.
 define install-venv
 	package=$(notdir $(PYTHON))-venv; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
@@ -206,7 +206,7 @@ define install-venv
 	$(call apt-install,$$package)
 endef
 
-# What is installed for the tests is not started as a service: Debian asks policy-rc.d, and 101 is no.
+# Do not start installed packages as services: Debian runs policy-rc.d first, and exit status 101 forbids it.
 define apt-install
 	echo "Installing $(1)."; \
 	policy=/usr/sbin/policy-rc.d; \
