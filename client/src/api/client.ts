@@ -1,6 +1,6 @@
 import createClient from "openapi-fetch"
 import { reportConnectionLost } from "./connection"
-import { toApiError, offlineError } from "./errors"
+import { offlineError, toApiError } from "./errors"
 import type { paths } from "./schema"
 import { API_URL } from "./url"
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { ApiError, offlineError } from "./errors"
-import { shouldRetry, retryDelayMs } from "./query-client"
+import { retryDelayMs, shouldRetry } from "./query-client"
 
 const failure = (status: number, retryAfter?: number) => new ApiError({ status, message: "", retryAfter })
 

@@ -1,5 +1,5 @@
 import { reportConnectionLost } from "./connection"
-import { toApiError, offlineError } from "./errors"
+import { offlineError, toApiError } from "./errors"
 import type { User } from "./types"
 import { API_URL } from "./url"
 

@@ -1,4 +1,4 @@
-import { type Ears, choosePortrait } from "./portrait"
+import { choosePortrait, type Ears } from "./portrait"
 
 const EARS: Record<Ears, string> = {
   floppy: "M19 12c-6-3-11 0-12.5 7-1.2 6 .5 11 3 12.5 3.5-1 5.5-6 6-12z",

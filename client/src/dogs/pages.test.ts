@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { Dog } from "../api/types"
-import { uniqueDogs, type Pages, replaceDog, removeDog } from "./pages"
+import { type Pages, removeDog, replaceDog, uniqueDogs } from "./pages"
 
 const dog = (id: number, name = "Rex"): Dog => ({
   id,

@@ -12,7 +12,7 @@ import type { Dog } from "../api/types"
 import { useSession } from "../session/session"
 import type { ListQuery } from "./list-query"
 import type { DogValues } from "./merge"
-import { uniqueDogs, type Pages, replaceDog, removeDog } from "./pages"
+import { type Pages, removeDog, replaceDog, uniqueDogs } from "./pages"
 
 const PAGE_SIZE = 48
 

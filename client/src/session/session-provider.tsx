@@ -3,7 +3,7 @@ import { type ReactNode, useEffect, useState } from "react"
 import { useNavigate } from "react-router"
 import { createQueryClient } from "../api/query-client"
 import { loginPath, type LoginReason } from "./next-path"
-import { subscribeToOtherTabs, forgetSession } from "./session"
+import { forgetSession, subscribeToOtherTabs } from "./session"
 
 /** Provide TanStack Query, and redirect to the login page when the session has expired. */
 export function SessionProvider({ children }: { children: ReactNode }) {

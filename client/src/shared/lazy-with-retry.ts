@@ -1,5 +1,5 @@
 import { type ComponentType, lazy } from "react"
-import { waitForConnection, reportConnectionLost } from "../api/connection"
+import { reportConnectionLost, waitForConnection } from "../api/connection"
 
 /**
  * A component whose code is loaded on first render. Without a connection, loading is retried once it is restored.
