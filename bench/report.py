@@ -124,6 +124,18 @@ def ratio_table(throughput: Sequence[Throughput]) -> str:
     return format_table(["", *[TITLES[baseline] for baseline in baselines]], rows)
 
 
+def readme_table(throughput: Sequence[Throughput]) -> str:
+    """Return the table of the README: ratios without range and goals."""
+    ratios = throughput_ratios(throughput)
+    baselines = [name for name in BASELINE_NAMES if any(name == baseline for _, _, baseline in ratios)]
+    rows = [
+        [f"{CALLS[call].title}, {engine}", *[cell.median_text if cell else "" for cell in cells]]
+        for engine, call in measured_calls(throughput)
+        if any(cells := [ratios.get((engine, call, baseline)) for baseline in baselines])
+    ]
+    return format_table(["", *[TITLES[baseline] for baseline in baselines]], rows)
+
+
 def format_goals(calls: Sequence[str], baseline: str) -> str:
     """Return the goals of these calls relative to a baseline."""
     goals = {f"*{GOALS[call, baseline]:g}x*" for call in calls if (call, baseline) in GOALS}
@@ -261,7 +273,7 @@ def write(results: Results) -> None:
     """Write the results, their plot, and the table in the README."""
     draw_plot(results.scaling)
     RESULTS.write_text(format_document(results))
-    README.write_text(replace_table(README.read_text(), ratio_table(results.throughput)))
+    README.write_text(replace_table(README.read_text(), readme_table(results.throughput)))
 
 
 def draw_plot(scaling: Scaling) -> None:

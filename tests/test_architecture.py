@@ -1,4 +1,4 @@
-"""The house: who may know whom, what happens at import, how long a verb is, and what is in which place."""
+"""The architecture: layers, import cycles, what happens at import, the length of verbs, and docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -16,139 +16,172 @@ import pytest
 
 from .live_server import ROOT
 
-ROOMS = ("api", "schemas", "models")
-# What the house is made of, at its top.
-HOUSE = (
-    "README.md",
-    "Makefile",
-    "pyproject.toml",
-    "requirements.txt",
-    "requirements-dev.txt",
-    "run.py",
-    "api/__init__.py",
-    "api/config.py",
-    "api/routes.py",
-    "api/resources/base.py",
-    "api/http/errors.py",
-    "api/openapi.py",
-    "api/security/authentication.py",
-    "api/security/origins.py",
-    "api/security/rate_limits.py",
-    "api/pictures/store.py",
-    "api/cli/__init__.py",
-    "schemas/__init__.py",
-    "models/__init__.py",
-    "models/migrations/__init__.py",
-    "uploads/.gitkeep",
-    "tests/conftest.py",
-    "tests/factories.py",
-    "tests/test_access.py",
-    "bench",
-    "client/package.json",
-    "docs",
-)
-# What stands for the request that is being answered.
-OF_THE_REQUEST = {"request", "session", "g", "current_app", "current_user", "has_request_context"}
+TOP_PACKAGES = ("api", "schemas", "models")
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+# Flask's names of the current request and application.
+REQUEST_CONTEXT = {"request", "session", "g", "current_app", "current_user", "has_request_context"}
 VERBS = {"get", "post", "put", "patch", "delete"}
 
 
-def sources(room: str) -> list[Path]:
-    """The code of a room, migrations too."""
-    return sorted((ROOT / room).rglob("*.py"))
+def sources(package: str) -> list[Path]:
+    """Return the modules of a package, including its subpackages and migrations."""
+    return sorted((ROOT / package).rglob("*.py"))
 
 
-def module_of(path: Path) -> str:
-    """`api/resources/dogs.py` as `api.resources.dogs`, `api/__init__.py` as `api`."""
+def module_name(path: Path) -> str:
+    """Return `api.resources.dogs` for `api/resources/dogs.py`, `api` for `api/__init__.py`."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def tree_of(path: Path) -> ast.Module:
+MODULES = {module_name(path): path for package in TOP_PACKAGES for path in sources(package)}
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+
+
+def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
 def absolute(node: ast.ImportFrom, path: Path) -> str:
-    """The module that a `from ... import` names, its dots resolved."""
+    """Return the module that a `from ... import` names, with its leading dots resolved."""
     if not node.level:
         return node.module or ""
-    package = module_of(path).split(".")
+    package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
     package = package[: len(package) - node.level + 1]
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, str]]:
-    """Every import of a file, those inside functions too, as module and name; the name is empty for a whole module."""
-    for node in ast.walk(tree_of(path)):
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every import of a file, also inside functions, as module and name; the name is empty for `import x`."""
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from ((absolute(node, path), alias.name) for alias in node.names)
 
 
-def roots_of(room: str) -> set[str]:
-    """The packages that a room imports from, at their top."""
-    return {module.partition(".")[0] for path in sources(room) for module, _ in imports_of(path)}
+def imported_modules(module: str) -> set[str]:
+    """Return the modules of ours that a module imports: `from . import x` and `from .x import y` both import `x`."""
+    names = {
+        f"{source}.{name}" if f"{source}.{name}" in MODULES else source for source, name in imports(MODULES[module])
+    }
+    return (names & set(MODULES)) - {module}
 
 
-def classes_of(path: Path) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+def package_of(module: str) -> str:
+    """Return the package that a module belongs to; a package belongs to itself."""
+    return module if module in PACKAGES else module.rpartition(".")[0]
 
 
-# --- Who knows whom ---
+def imported_distributions(package: str) -> set[str]:
+    """Return the top-level packages that a package imports from."""
+    return {module.partition(".")[0] for path in sources(package) for module, _ in imports(path)}
+
+
+def classes(path: Path) -> Iterator[ast.ClassDef]:
+    return (node for node in ast.walk(parse(path)) if isinstance(node, ast.ClassDef))
+
+
+def assert_acyclic(graph: dict[str, set[str]]) -> None:
+    assert any(graph.values())
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+# --- Dependency rules ---
 
 
 @pytest.mark.parametrize(
-    ("room", "strangers"),
+    ("package", "forbidden"),
     [
         ("schemas", {"api", "models", "run", "tests", "flask", "flask_login", "flask_restful", "peewee", "playhouse"}),
         ("models", {"api", "schemas", "run", "tests", "flask", "flask_restful", "marshmallow"}),
         ("api", {"run", "tests", "bench"}),
     ],
 )
-def test_a_room_imports_nothing_of_the_rooms_above_or_beside_it(room: str, strangers: set[str]) -> None:
-    assert roots_of(room) & strangers == set()
-    assert sources(room)
+def test_package_imports_nothing_forbidden(package: str, forbidden: set[str]) -> None:
+    assert imported_distributions(package) & forbidden == set()
+    assert sources(package)
 
 
-@pytest.mark.parametrize("room", ["schemas", "models"])
-def test_nothing_below_api_knows_a_request(room: str) -> None:
+@pytest.mark.parametrize("package", ["schemas", "models"])
+def test_packages_below_api_do_not_import_the_request(package: str) -> None:
     names = {
-        f"{module_of(path)}: {name or module}"
-        for path in sources(room)
-        for module, name in imports_of(path)
-        if module.startswith(("flask", "werkzeug")) and name in {"", *OF_THE_REQUEST}
+        f"{module_name(path)}: {name or module}"
+        for path in sources(package)
+        for module, name in imports(path)
+        if module.startswith(("flask", "werkzeug")) and name in {"", *REQUEST_CONTEXT}
     }
 
     assert names == set()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_has_no_import_cycle(room: str) -> None:
-    modules = {module_of(path) for path in sources(room)}
-    # `from . import auth` and `from .auth import log_in` both lead to `api.auth`.
-    graph = {
-        module_of(path): {
-            f"{module}.{name}" if f"{module}.{name}" in modules else module for module, name in imports_of(path)
-        }
-        & modules
-        for path in sources(room)
+def test_modules_have_no_import_cycle() -> None:
+    assert_acyclic({module: imported_modules(module) for module in MODULES})
+
+
+def test_packages_have_no_import_cycle() -> None:
+    graph: dict[str, set[str]] = {package: set() for package in PACKAGES}
+    for module in MODULES:
+        # `api/__init__.py` is a layer of its own, above the other modules of `api`, which belong to no package.
+        if package_of(module) != "api":
+            graph[package_of(module)] |= {package_of(name) for name in imported_modules(module)} - {package_of(module)}
+    del graph["api"]
+
+    assert_acyclic(graph)
+
+
+def layers() -> list[tuple[str, ...]]:
+    """Return the layers of docs/architecture.md, from top to bottom, as names of modules and packages."""
+    lines = re.findall(r"^\d+\. ((?:`\S+`(?:, )?)+)$", PAGE, re.MULTILINE)
+    return [
+        tuple(path.removesuffix("/").removesuffix(".py").replace("/", ".") for path in re.findall(r"`(\S+)`", line))
+        for line in lines
+    ]
+
+
+def layer_of(module: str) -> int | None:
+    """Return the number of a module's layer."""
+    for number, names in enumerate(layers()):
+        for name in names:
+            if module == name.removesuffix(".__init__") or (f"{module}.".startswith(f"{name}.")):
+                return number
+    return None
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert len(layers()) > 5
+    assert {module for module in MODULES if layer_of(module) is None} == set()
+
+
+def test_layers_import_only_from_layers_below() -> None:
+    layer = {module: layer_of(module) for module in MODULES}
+    component = {
+        module: next(
+            name for name in layers()[layer[module] or 0] if f"{module}.".startswith(name.removesuffix("__init__"))
+        )
+        for module in MODULES
+    }
+    upward = {
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in imported_modules(module)
+        if component[module] != component[name] and layer[module] >= layer[name]
     }
 
-    assert any(graph.values())
-    try:
-        list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(" <- ".join(error.args[1]))
+    assert upward == set()
 
 
-@pytest.mark.parametrize("room", [*ROOMS, "run.py"])
-def test_nothing_is_imported_inside_a_function(room: str) -> None:
-    paths = sources(room) or [ROOT / room]
+@pytest.mark.parametrize("package", [*TOP_PACKAGES, "run.py"])
+def test_no_import_inside_a_function(package: str) -> None:
+    paths = sources(package) or [ROOT / package]
     inside = {
-        f"{module_of(path)}:{node.lineno}"
+        f"{module_name(path)}:{node.lineno}"
         for path in paths
-        for function in ast.walk(tree_of(path))
+        for function in ast.walk(parse(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
@@ -157,10 +190,36 @@ def test_nothing_is_imported_inside_a_function(room: str) -> None:
     assert inside == set()
 
 
+# --- docs/architecture.md ---
+
+
+def test_architecture_page_names_every_package() -> None:
+    named = set(re.findall(r"^( *)(\w+)/ ", PAGE, re.MULTILINE))
+    folders = {f"{indent}{name}" for indent, name in named}
+
+    for package in PACKAGES:
+        *parents, name = package.split(".")
+        assert f"{'  ' * len(parents)}{name}" in folders, package
+
+
+def test_architecture_page_names_only_what_exists() -> None:
+    tree = PAGE.partition("```text\n")[2].partition("```")[0]
+    folders: list[str] = []
+    paths = []
+    for indent, name in re.findall(r"^( *)([\w./]+) {2,}", tree, re.MULTILINE):
+        folders[len(indent) // 2 :] = [name]
+        paths.append("".join(folders))
+    paths += re.findall(r"`((?:api|models|schemas|tests)/[\w./]+)`", PAGE)
+
+    assert "api/resources/" in paths
+    assert len(paths) > 40
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 # --- What happens at import ---
 
-# Imports and prints, as JSON, what happened meanwhile: connections, files written, and our files read that are no code.
-WATCHED_IMPORT = """
+# Runs a statement, and prints as JSON what it opened: connections, files for writing, and files of the project but code.
+AUDITED_STATEMENT = """
 import json, os, sys, threading
 seen = []
 def watch(event, arguments):
@@ -180,10 +239,10 @@ print(json.dumps([seen, sorted(after - handles), threading.active_count(), os.li
 """
 
 
-def watched(statement: str, folder: Path) -> tuple[list[list[str]], list[str], int, list[str]]:
-    """What a statement opens, the handles it keeps, the threads there are then, and the files in its folder."""
-    code = WATCHED_IMPORT.format(root=f"{ROOT}/", venv=f"{ROOT}/.venv/", statement=statement)
-    # -B: compiled code is written by Python itself and is not meant.
+def audit(statement: str, folder: Path) -> tuple[list[list[str]], list[str], int, list[str]]:
+    """Return what a statement opens, the file descriptors it keeps, the number of threads, and the files in its folder."""
+    code = AUDITED_STATEMENT.format(root=f"{ROOT}/", venv=f"{ROOT}/.venv/", statement=statement)
+    # -B: without bytecode, which Python itself writes.
     command = [sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return tuple(json.loads(done.stdout))
@@ -193,29 +252,29 @@ def watched(statement: str, folder: Path) -> tuple[list[list[str]], list[str], i
 @pytest.mark.parametrize(
     "modules", ["api, models, schemas", "api.routes, api.cli, api.security.rate_limits", "models.migrations"]
 )
-def test_an_import_opens_no_file_no_connection_and_no_thread(tmp_path: Path, modules: str) -> None:
-    assert watched(f"import {modules}", tmp_path) == ([], [], 1, [])
+def test_import_opens_no_file_connection_or_thread(tmp_path: Path, modules: str) -> None:
+    assert audit(f"import {modules}", tmp_path) == ([], [], 1, [])
 
 
 @pytest.mark.system
-def test_create_app_opens_nothing_but_its_settings(tmp_path: Path) -> None:
+def test_create_app_opens_only_its_settings(tmp_path: Path) -> None:
     settings = {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'dogs.sqlite'}",
         "UPLOADS_URL": str(tmp_path / "uploads"),
         "SECRET_KEY": "a key for the tests, which is no secret",
     }
 
-    opened, handles, threads, files = watched(f"import api; app = api.create_app({settings!r})", tmp_path)
+    opened, handles, threads, files = audit(f"import api; app = api.create_app({settings!r})", tmp_path)
 
     assert {Path(path).name for event, path in opened} <= {".env"}
     assert (handles, threads, files) == ([], 1, [])
 
 
 @pytest.mark.system
-def test_the_watch_itself_sees_what_is_opened(tmp_path: Path) -> None:
+def test_audit_reports_an_opened_database(tmp_path: Path) -> None:
     statement = "import sqlite3; db = sqlite3.connect('dogs.sqlite'); db.execute('CREATE TABLE t (a)')"
 
-    opened, _, _, files = watched(statement, tmp_path)
+    opened, _, _, files = audit(statement, tmp_path)
 
     assert opened == [["sqlite3.connect", "dogs.sqlite"]]
     assert files == ["dogs.sqlite"]
@@ -225,34 +284,34 @@ def test_the_watch_itself_sees_what_is_opened(tmp_path: Path) -> None:
 
 
 def verbs() -> list[tuple[str, ast.FunctionDef]]:
-    """Every verb of every resource, with its name."""
+    """Return every verb of every resource, with its name."""
     return [
         (f"{kind.name}.{node.name}", node)
         for path in sources("api/resources")
-        for kind in classes_of(path)
+        for kind in classes(path)
         for node in kind.body
         if isinstance(node, ast.FunctionDef) and node.name in VERBS
     ]
 
 
-def lines_of(verb: ast.FunctionDef) -> int:
-    """How many lines a verb's deed has: neither its signature nor its docstring."""
-    deed = verb.body[1:] if ast.get_docstring(verb) else verb.body
-    return deed[-1].end_lineno - deed[0].lineno + 1 if deed else 0
+def body_lines(verb: ast.FunctionDef) -> int:
+    """Return the number of lines of a verb without its signature and docstring."""
+    body = verb.body[1:] if ast.get_docstring(verb) else verb.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_every_verb_has_a_docstring_whose_first_line_is_a_sentence() -> None:
+def test_every_verb_has_a_docstring_that_begins_with_a_sentence() -> None:
     summaries = {name: (ast.get_docstring(verb) or "").split("\n")[0] for name, verb in verbs()}
 
     assert [name for name, summary in summaries.items() if not re.fullmatch(r"[A-Z].{5,}\.", summary)] == []
 
 
 def test_every_verb_is_short() -> None:
-    lengths = {name: lines_of(verb) for name, verb in verbs()}
+    lengths = {name: body_lines(verb) for name, verb in verbs()}
 
     assert len(lengths) > 15
     assert {name: length for name, length in lengths.items() if length > 15} == {}
-    assert statistics.median(lengths.values()) <= 5
+    assert statistics.median(lengths.values()) <= 3
 
 
 def test_no_verb_catches_exceptions() -> None:
@@ -261,18 +320,10 @@ def test_no_verb_catches_exceptions() -> None:
     assert catching == []
 
 
-# --- Places and words ---
+# --- Files ---
 
-
-@pytest.mark.parametrize("name", HOUSE)
-def test_what_the_house_names_is_there(name: str) -> None:
-    place = ROOT / name
-
-    assert place.is_file() or (place.is_dir() and any(place.iterdir()))
-
-
-# What is made while it runs or is tested, and is not the project.
-MADE = {
+# Folders of generated files.
+GENERATED = {
     ".git",
     ".venv",
     ".mypy_cache",
@@ -287,25 +338,34 @@ MADE = {
 
 
 def project_files() -> list[Path]:
-    """The files of the project, in a checkout and in a plain copy of one."""
-    files = [path for path in ROOT.rglob("*") if path.is_file() and MADE.isdisjoint(path.relative_to(ROOT).parts)]
+    """Return the files of the project, in a checkout and in a plain copy of one."""
+    files = [path for path in ROOT.rglob("*") if path.is_file() and GENERATED.isdisjoint(path.relative_to(ROOT).parts)]
     return [path for path in files if not re.search(r"\.sqlite|^\.env$|^\.coverage|\.webp$", path.name)]
 
 
-def test_no_file_names_a_package_registry_or_a_path_of_one_machine() -> None:
-    # In parts, so that this file is not among the finds.
+def test_no_file_names_a_package_registry_or_a_local_path() -> None:
+    # Split, so that this file does not match.
     words = [re.escape("".join(parts)) for parts in (("pypi", ".org"), ("python", "hosted"), ("npm", "js"))]
     words += [rf"(?<![\w.~-])/{folder}/" for folder in ("root", "work")]
     wanted = re.compile("|".join(words).encode(), re.IGNORECASE)
 
-    finds = {path.relative_to(ROOT).as_posix(): set(wanted.findall(path.read_bytes())) for path in project_files()}
+    matches = {path.relative_to(ROOT).as_posix(): set(wanted.findall(path.read_bytes())) for path in project_files()}
 
-    assert "run.py" in finds
-    assert {name: found for name, found in finds.items() if found} == {}
+    assert "run.py" in matches
+    assert {name: found for name, found in matches.items() if found} == {}
 
 
-def test_what_is_made_while_it_runs_is_kept_out_of_commits() -> None:
+def test_git_ignores_generated_files() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 
-    for made in (".venv/", "__pycache__/", "node_modules/", "*.sqlite*", "/instance/", "/uploads/*", ".env"):
-        assert made in ignored
+    for path in (
+        ".venv/",
+        "__pycache__/",
+        "node_modules/",
+        "*.sqlite*",
+        "/instance/",
+        "/uploads/*",
+        "/backup/",
+        ".env",
+    ):
+        assert path in ignored
