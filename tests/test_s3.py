@@ -1,4 +1,4 @@
-"""Pictures in a bucket, on a real server that speaks S3: the promises are those of a folder, also while it is down."""
+"""Pictures in an S3 bucket: storage, redirects to signed URLs, outages, settings and `uploads move`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ MakeApp = Callable[..., Flask]
 CARL = {"username": "Carl", "email": "carl@example.com", "password": PASSWORD}
 UPLOADS_PAGE = ROOT / "docs" / "uploads.md"
 STORAGE_UNAVAILABLE = "Picture storage unavailable"
-# Within this a store that is down gives its answer.
-PROMISED_SECONDS = 5
+# The API must respond within this time while the store is unavailable.
+MAX_RESPONSE_SECONDS = 5
 
 
 @pytest.fixture
 def settings(settings: dict[str, Any], bucket: Bucket) -> dict[str, Any]:
-    """Settings with the bucket as the place of the pictures."""
+    """Settings with pictures in the bucket."""
     return {**settings, "UPLOADS_URL": bucket.url}
 
 
-def run(app: Flask, *arguments: str) -> Result:
-    """What a command prints, and the code it ends with."""
+def run_command(app: Flask, *arguments: str) -> Result:
+    """Run a command and return its output and exit code."""
     return app.test_cli_runner().invoke(args=arguments)
 
 
@@ -53,61 +53,59 @@ def get_account(client: FlaskClient) -> dict[str, Any]:
     return client.get("/user/profile").json["data"]
 
 
-def files_of(account: dict[str, Any]) -> set[str]:
-    """The names of both files of an account's picture."""
+def picture_names(account: dict[str, Any]) -> set[str]:
+    """Return the names of both files of an account's picture."""
     return {account["image"], account["image"].replace(".", "_2x.")}
 
 
-def seconds_of(deed: Callable[[], Any]) -> tuple[float, Any]:
-    """How long a deed takes, and what it gives."""
+def measure_seconds(operation: Callable[[], Any]) -> tuple[float, Any]:
+    """Run an operation; return the elapsed seconds and its result."""
     started = time.monotonic()
-    given = deed()
-    return time.monotonic() - started, given
+    result = operation()
+    return time.monotonic() - started, result
 
 
-# --- Kept ---
+# --- Storage ---
 
 
-def test_a_registration_with_a_photo_keeps_two_objects_that_are_served(
-    app: Flask, client: FlaskClient, bucket: Bucket
-) -> None:
+def test_registration_with_photo_stores_and_serves_two_objects(app: Flask, client: FlaskClient, bucket: Bucket) -> None:
     response = client.post("/user/register", data={**CARL, "file": photo()})
 
     assert response.status_code == 201
     account = get_account(client)
     assert account == response.json["data"]
     assert not account["picture"]["is_default"]
-    assert bucket.names() == files_of(account)
-    for name in files_of(account):
+    assert bucket.names() == picture_names(account)
+    for name in picture_names(account):
         assert app.test_client().get(f"/profile_pics/{name}").data == bucket.read(name) != b""
 
 
-def test_an_object_says_what_it_is(anna: FlaskClient, bucket: Bucket) -> None:
+def test_object_has_content_type_and_cache_control(anna: FlaskClient, bucket: Bucket) -> None:
     attributes = bucket.store.get(get_account(anna)["image"]).attributes
 
     assert attributes["Content-Type"] == "image/webp"
     assert attributes["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def test_a_picture_is_served_as_from_a_folder(make_app: MakeApp, tmp_path: Path) -> None:
-    answers = []
+def test_picture_response_equals_that_of_local_storage(make_app: MakeApp, tmp_path: Path) -> None:
+    responses = []
     for url in (
         {},
         {"UPLOADS_URL": str(tmp_path / "uploads"), "DATABASE_URL": f"sqlite:///{tmp_path / 'other.sqlite'}"},
     ):
         app = make_app(**url)
-        run(app, "db", "upgrade")
+        run_command(app, "db", "upgrade")
         image = get_account(register(app, "Anna"))["image"]
-        answer = app.test_client().get(f"/profile_pics/{image}", headers={"X-Request-ID": "same"})
-        assert answer.headers.pop("ETag") == f'"{image.removesuffix(".webp")}"'
-        answers.append((answer.status_code, answer.data, dict(answer.headers)))
+        response = app.test_client().get(f"/profile_pics/{image}", headers={"X-Request-ID": "same"})
+        assert response.headers.pop("ETag") == f'"{image.removesuffix(".webp")}"'
+        responses.append((response.status_code, response.data, dict(response.headers)))
 
-    assert answers[0] == answers[1]
-    assert answers[0][0] == 200
-    assert answers[0][2]["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert responses[0] == responses[1]
+    assert responses[0][0] == 200
+    assert responses[0][2]["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def test_returns_304_to_who_has_it_and_404_for_what_is_not_there(anna: FlaskClient, bucket: Bucket) -> None:
+def test_known_picture_returns_304_and_unknown_404(anna: FlaskClient, bucket: Bucket) -> None:
     image = get_account(anna)["image"]
     bucket.put("secret.webp")
     etag = anna.get(f"/profile_pics/{image}").headers["ETag"]
@@ -117,9 +115,7 @@ def test_returns_304_to_who_has_it_and_404_for_what_is_not_there(anna: FlaskClie
         assert api_error(anna.get(f"/profile_pics/{name}")) == (404, "not-found")
 
 
-def test_the_objects_of_a_replaced_and_of_a_deleted_picture_are_gone_when_the_answer_is_sent(
-    anna: FlaskClient, bucket: Bucket
-) -> None:
+def test_replaced_and_deleted_pictures_are_removed_at_once(anna: FlaskClient, bucket: Bucket) -> None:
     for change in (
         lambda: anna.put("/user/picture", data={"file": photo()}),
         lambda: anna.put("/user/picture", data={"file": photo("chelsea.png")}),
@@ -127,7 +123,7 @@ def test_the_objects_of_a_replaced_and_of_a_deleted_picture_are_gone_when_the_an
     ):
         before = bucket.names()
         assert change().status_code == 200
-        assert bucket.names() == files_of(get_account(anna))
+        assert bucket.names() == picture_names(get_account(anna))
         assert bucket.names().isdisjoint(before)
 
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
@@ -139,7 +135,7 @@ def test_the_objects_of_a_replaced_and_of_a_deleted_picture_are_gone_when_the_an
     [({"username": "anna"}, 409), ({"password": "short"}, 422), ({"file": (PHOTOS / "../s3.py", "me.jpg")}, 422)],
     ids=["taken", "short", "no-picture"],
 )
-def test_a_refused_registration_leaves_nothing(
+def test_rejected_registration_stores_nothing(
     anna: FlaskClient, client: FlaskClient, bucket: Bucket, fields: dict[str, Any], status: int
 ) -> None:
     before = bucket.names()
@@ -153,57 +149,53 @@ def test_a_refused_registration_leaves_nothing(
     assert User.select().count() == 1
 
 
-def test_of_two_uploads_at_once_one_stays_and_the_other_leaves_no_object(
-    app: Flask, anna: FlaskClient, bucket: Bucket
-) -> None:
+def test_concurrent_uploads_leave_objects_of_one(app: Flask, anna: FlaskClient, bucket: Bucket) -> None:
     other = app.test_client()
     assert other.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
 
     with interleave(app, lambda: other.put("/user/picture", data={"file": photo()})):
         assert anna.put("/user/picture", data={"file": photo("chelsea.png")}).status_code == 200
 
-    assert bucket.names() == files_of(get_account(anna))
+    assert bucket.names() == picture_names(get_account(anna))
 
 
-def test_prune_removes_what_no_account_names_and_nothing_else(app: Flask, anna: FlaskClient, bucket: Bucket) -> None:
-    named = bucket.names()
-    useless = {bucket.put("0" * 32 + ".webp"), bucket.put("1" * 32 + "_2x.webp")}
-    others = {bucket.put("family.webp"), bucket.put("README.md"), bucket.put("below/" + "0" * 32 + ".webp")}
+def test_prune_removes_only_orphaned_objects(app: Flask, anna: FlaskClient, bucket: Bucket) -> None:
+    referenced = bucket.names()
+    orphaned = {bucket.put("0" * 32 + ".webp"), bucket.put("1" * 32 + "_2x.webp")}
+    unrelated = {bucket.put("family.webp"), bucket.put("README.md"), bucket.put("below/" + "0" * 32 + ".webp")}
 
-    young = run(app, "uploads", "prune")
-    assert (young.exit_code, young.output) == (0, "Removed 0 files.\n")
-    assert bucket.names() == named | useless | others
+    first = run_command(app, "uploads", "prune")
+    assert (first.exit_code, first.output) == (0, "Removed 0 files.\n")
+    assert bucket.names() == referenced | orphaned | unrelated
 
-    # An object is of the second that it was put in, and the clock is that of the store.
-    swept = run(app, "uploads", "prune", "--older-than", "-2")
-    assert (swept.exit_code, swept.output) == (0, "Removed 2 files.\n")
-    assert bucket.names() == named | others
+    # Objects are dated in full seconds, by the store's clock.
+    second = run_command(app, "uploads", "prune", "--older-than", "-2")
+    assert (second.exit_code, second.output) == (0, "Removed 2 files.\n")
+    assert bucket.names() == referenced | unrelated
 
 
-def test_the_store_is_ready_where_it_takes_files_and_nothing_is_left_of_the_check(
-    client: FlaskClient, bucket: Bucket
-) -> None:
+def test_ready_checks_bucket_without_leaving_objects(client: FlaskClient, bucket: Bucket) -> None:
     assert client.get("/health/ready").json["data"]["store"] is True
     assert bucket.names() == set()
 
 
-def test_the_rights_that_the_docs_give_are_enough_and_end_at_the_prefix(
+def test_documented_iam_policy_suffices_and_is_minimal(
     make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (policy,) = re.findall(r"^```json\n({\n +\"Version.*?)^```", UPLOADS_PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    # The first four calls are free, for who sets up the store.
-    with S3(tmp_path, INITIAL_NO_AUTH_ACTION_COUNT="4") as guarded:
-        guarded.make_bucket("kennel-pictures")
+    # moto authorizes everything in the first four calls, which set up the store.
+    with S3(tmp_path, INITIAL_NO_AUTH_ACTION_COUNT="4") as restricted:
+        restricted.make_bucket("kennel-pictures")
         options = {name.lower(): value for name, value in KEYS.items() if name != "AWS_REGION"}
-        users = boto3.client("iam", endpoint_url=guarded.url, region_name="us-east-1", **options)
+        users = boto3.client("iam", endpoint_url=restricted.url, region_name="us-east-1", **options)
         users.create_user(UserName="kennel")
         users.put_user_policy(UserName="kennel", PolicyName="kennel", PolicyDocument=policy)
         key = users.create_access_key(UserName="kennel")["AccessKey"]
         for name, value in {
-            "AWS_ENDPOINT_URL": guarded.url,
+            "AWS_ENDPOINT_URL": restricted.url,
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-            # moto does not look at these rights where many objects are removed by one call.
+            # moto does not check permissions for bulk deletion.
             "AWS_DISABLE_BULK_DELETE": "true",
         }.items():
             monkeypatch.setenv(name, value)
@@ -213,7 +205,7 @@ def test_the_rights_that_the_docs_give_are_enough_and_end_at_the_prefix(
         assert anna.put("/user/picture", data={"file": photo()}).status_code == 200
         assert anna.get(f"/profile_pics/{get_account(anna)['image']}").status_code == 200
         assert anna.get(f"/profile_pics/{'0' * 32}.webp").status_code == 404
-        assert run(app, "uploads", "prune", "--older-than", "-2").output == "Removed 0 files.\n"
+        assert run_command(app, "uploads", "prune", "--older-than", "-2").output == "Removed 0 files.\n"
         elsewhere = make_app(UPLOADS_URL="s3://kennel-pictures/other").test_client()
 
         assert api_error(elsewhere.post("/user/register", json=CARL)) == (503, "unavailable")
@@ -224,65 +216,65 @@ def test_the_rights_that_the_docs_give_are_enough_and_end_at_the_prefix(
 
 
 @pytest.fixture
-def redirecting(make_app: MakeApp) -> Flask:
-    """The application that sends browsers to the store."""
+def redirecting_app(make_app: MakeApp) -> Flask:
+    """An application that redirects browsers to the store."""
     return make_app(UPLOADS_REDIRECT="true")
 
 
-def test_a_redirect_leads_to_the_bytes_for_longer_than_it_is_kept(redirecting: Flask, bucket: Bucket) -> None:
-    image = get_account(register(redirecting, "Anna"))["image"]
+def test_redirect_outlives_its_cache_lifetime(redirecting_app: Flask, bucket: Bucket) -> None:
+    image = get_account(register(redirecting_app, "Anna"))["image"]
 
-    answer = redirecting.test_client().get(f"/profile_pics/{image}")
+    response = redirecting_app.test_client().get(f"/profile_pics/{image}")
 
-    assert (answer.status_code, answer.data) == (302, b"")
-    privacy, kept = answer.headers["Cache-Control"].split(", max-age=")
-    (lives,) = parse_qs(urlsplit(answer.location).query)["X-Amz-Expires"]
+    assert (response.status_code, response.data) == (302, b"")
+    privacy, cache_seconds = response.headers["Cache-Control"].split(", max-age=")
+    (signature_seconds,) = parse_qs(urlsplit(response.location).query)["X-Amz-Expires"]
     assert privacy == "private"
-    assert 0 < int(kept) < int(lives) <= 600
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
-    followed = requests.get(answer.location, timeout=30)
-    assert (followed.status_code, followed.content) == (200, bucket.read(image))
-    assert followed.headers["Content-Type"] == "image/webp"
+    assert 0 < int(cache_seconds) < int(signature_seconds) <= 600
+    assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    target = requests.get(response.location, timeout=30)
+    assert (target.status_code, target.content) == (200, bucket.read(image))
+    assert target.headers["Content-Type"] == "image/webp"
 
 
-def test_a_head_is_sent_to_a_url_for_heads(redirecting: Flask) -> None:
-    image = get_account(register(redirecting, "Anna"))["image"]
+def test_head_redirects_to_url_signed_for_head(redirecting_app: Flask) -> None:
+    image = get_account(register(redirecting_app, "Anna"))["image"]
 
-    answer = redirecting.test_client().head(f"/profile_pics/{image}")
+    response = redirecting_app.test_client().head(f"/profile_pics/{image}")
 
-    assert answer.status_code == 302
-    assert requests.head(answer.location, timeout=30).status_code == 200
+    assert response.status_code == 302
+    assert requests.head(response.location, timeout=30).status_code == 200
 
 
-def test_a_redirect_to_nothing_is_404_in_the_envelope(redirecting: Flask, bucket: Bucket) -> None:
+def test_redirect_of_unknown_picture_returns_404(redirecting_app: Flask, bucket: Bucket) -> None:
     bucket.put("secret.webp")
-    client = redirecting.test_client()
+    client = redirecting_app.test_client()
 
     for name in ("0" * 32 + ".webp", "secret.webp", "x"):
         assert api_error(client.get(f"/profile_pics/{name}")) == (404, "not-found")
 
 
-@pytest.mark.parametrize("redirects", [True, False])
-def test_the_page_of_the_client_may_show_pictures_of_the_store_where_it_is_sent_there(
-    make_app: MakeApp, s3: S3, tmp_path: Path, redirects: bool
+@pytest.mark.parametrize("is_redirecting", [True, False])
+def test_csp_allows_images_of_store_only_with_redirect(
+    make_app: MakeApp, s3: S3, tmp_path: Path, is_redirecting: bool
 ) -> None:
-    app = make_app(UPLOADS_REDIRECT=str(redirects))
+    app = make_app(UPLOADS_REDIRECT=str(is_redirecting))
     client_build.set(app, tmp_path)
     (tmp_path / "index.html").write_text("<title>Kennel</title>")
 
     policy = app.test_client().get("/", headers={"Accept": "text/html"}).headers["Content-Security-Policy"]
 
     (images,) = re.findall("img-src ([^;]+);", policy)
-    assert (s3.url in images.split()) == redirects
-    assert policy.count(s3.url) == int(redirects)
+    assert (s3.url in images.split()) == is_redirecting
+    assert policy.count(s3.url) == int(is_redirecting)
 
 
-# --- Down ---
+# --- Outages ---
 
 
 @pytest.fixture
-def down(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Flask]:
-    """Makes the application with a store that is away at this endpoint, on the database that is there."""
+def make_app_without_storage(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Flask]:
+    """Creates an application on the same database whose store is unreachable."""
 
     def make(endpoint: str = "") -> Flask:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint or f"http://127.0.0.1:{free_port()}")
@@ -292,28 +284,30 @@ def down(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 @pytest.mark.parametrize("testing", [True, False], ids=["testing", "production"])
-def test_a_store_that_is_down_is_503_and_leaves_no_row(
-    down: Callable[..., Flask], settings: dict[str, Any], testing: bool
+def test_unavailable_store_returns_503_and_creates_no_account(
+    make_app_without_storage: Callable[..., Flask], settings: dict[str, Any], testing: bool
 ) -> None:
     settings |= {"TESTING": testing, "BCRYPT_LOG_ROUNDS": 10}
-    client = down().test_client()
+    client = make_app_without_storage().test_client()
     log = capture_log()
 
-    took, answer = seconds_of(lambda: client.post("/user/register", data={**CARL, "file": photo()}))
+    elapsed, response = measure_seconds(lambda: client.post("/user/register", data={**CARL, "file": photo()}))
 
-    assert api_error(answer) == (503, "unavailable")
-    assert answer.json["status"]["message"].startswith(STORAGE_UNAVAILABLE)
-    assert int(answer.headers["Retry-After"]) > 0
-    assert took < PROMISED_SECONDS
+    assert api_error(response) == (503, "unavailable")
+    assert response.json["status"]["message"].startswith(STORAGE_UNAVAILABLE)
+    assert int(response.headers["Retry-After"]) > 0
+    assert elapsed < MAX_RESPONSE_SECONDS
     assert User.select().count() == 0
     assert "Unhandled exception (Generic S3 error: " in log.getvalue()
 
 
-def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[..., Flask], bucket: Bucket) -> None:
+def test_unavailable_store_affects_only_pictures(
+    app: Flask, make_app_without_storage: Callable[..., Flask], bucket: Bucket
+) -> None:
     account = get_account(register(app, "Anna"))
     before = bucket.names()
-    later = down()
-    anna = later.test_client()
+    app_without_storage = make_app_without_storage()
+    anna = app_without_storage.test_client()
 
     assert anna.post("/user/login", json={"username": "Anna", "password": PASSWORD}).status_code == 200
     assert get_account(anna) == account
@@ -324,16 +318,14 @@ def test_while_the_store_is_down_only_pictures_fail(app: Flask, down: Callable[.
     assert api_error(anna.delete("/user/picture")) == (503, "unavailable")
     assert get_account(anna) == account
     assert anna.delete("/user/profile", json={"current_password": PASSWORD}).status_code == 200
-    assert bucket.names() == before  # left to `prune`
+    assert bucket.names() == before  # removed by `prune`
     assert api_error(anna.get("/health/ready")) == (503, "unavailable")
-    pruned = run(later, "uploads", "prune")
+    pruned = run_command(app_without_storage, "uploads", "prune")
     assert (pruned.exit_code, len(pruned.output.splitlines())) == (1, 1)
     assert pruned.output.startswith("Error: Picture storage unavailable (Generic S3 error: ")
 
 
-def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
-    make_app: MakeApp, own_s3: S3, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hung_store_returns_503_within_deadline(make_app: MakeApp, own_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = own_s3.make_bucket()
     monkeypatch.setenv("AWS_ENDPOINT_URL", own_s3.url)
     app = make_app(UPLOADS_URL=bucket.url)
@@ -342,34 +334,34 @@ def test_a_store_that_hangs_is_503_in_time_and_leaves_no_half_picture(
     body = {**CARL, "file": photo()}
     own_s3.suspend()
 
-    took, answer = seconds_of(lambda: app.test_client().post("/user/register", data=body))
-    read_took, picture = seconds_of(lambda: client.get(f"/profile_pics/{get_account(client)['image']}"))
+    elapsed, response = measure_seconds(lambda: app.test_client().post("/user/register", data=body))
+    read_elapsed, picture = measure_seconds(lambda: client.get(f"/profile_pics/{get_account(client)['image']}"))
     own_s3.resume()
 
-    assert api_error(answer) == api_error(picture) == (503, "unavailable")
-    assert took < PROMISED_SECONDS
-    assert read_took < PROMISED_SECONDS
+    assert api_error(response) == api_error(picture) == (503, "unavailable")
+    assert elapsed < MAX_RESPONSE_SECONDS
+    assert read_elapsed < MAX_RESPONSE_SECONDS
     assert User.select().count() == 1
     assert before <= bucket.names()
     assert client.put("/user/picture", data={"file": photo()}).status_code == 200
 
 
-def test_a_store_that_comes_back_is_used_again(make_app: MakeApp, own_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restarted_store_is_used_again(make_app: MakeApp, own_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = own_s3.make_bucket()
     monkeypatch.setenv("AWS_ENDPOINT_URL", own_s3.url)
     client = make_app(UPLOADS_URL=bucket.url).test_client()
     own_s3.process.kill()
     own_s3.process.wait()
-    refused = client.post("/user/register", json=CARL)
+    rejected = client.post("/user/register", json=CARL)
 
     with own_s3:
         own_s3.make_bucket(bucket.name)
-        taken = client.post("/user/register", json=CARL)
+        accepted = client.post("/user/register", json=CARL)
 
-    assert (refused.status_code, taken.status_code) == (503, 201)
+    assert (rejected.status_code, accepted.status_code) == (503, 201)
 
 
-def test_a_bucket_that_is_missing_is_503_and_not_404(make_app: MakeApp, anna: FlaskClient) -> None:
+def test_missing_bucket_returns_503_not_404(make_app: MakeApp, anna: FlaskClient) -> None:
     image = get_account(anna)["image"]
     client = make_app(UPLOADS_URL="s3://no-such-bucket").test_client()
     log = capture_log()
@@ -379,7 +371,7 @@ def test_a_bucket_that_is_missing_is_503_and_not_404(make_app: MakeApp, anna: Fl
     assert "The bucket does not exist" in log.getvalue()
 
 
-def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Path, own_s3: S3) -> None:
+def test_hung_store_does_not_block_other_requests(tmp_path: Path, own_s3: S3) -> None:
     bucket = own_s3.make_bucket()
     settings = {"UPLOADS_URL": bucket.url, "WEB_CONCURRENCY": "1", **own_s3.environment}
     with Server(tmp_path / "server", **settings) as server, ExitStack() as stack:
@@ -394,29 +386,30 @@ def test_readers_of_pictures_on_a_store_that_hangs_stop_nobody_else(tmp_path: Pa
         for reader in readers:
             reader.sendall(request)
 
-        took = []
+        elapsed = []
         while len(select.select(readers, [], [], 0)[0]) < len(readers):
-            took.append(
-                seconds_of(lambda: requests.get(f"{server.url}/user/{account['id']}", timeout=30).raise_for_status())[0]
+            elapsed.append(
+                measure_seconds(
+                    lambda: requests.get(f"{server.url}/user/{account['id']}", timeout=30).raise_for_status()
+                )[0]
             )
 
-        assert max(took) < TIMEOUT_SECONDS / 2  # who finds no thread waits for those that wait for the store
+        # Without a free thread, a request would wait for one that waits for the store.
+        assert max(elapsed) < TIMEOUT_SECONDS / 2
         assert {reader.recv(12) for reader in readers} == {b"HTTP/1.1 503"}
 
 
 # --- Settings ---
 
 
-def test_an_endpoint_that_is_no_url_stops_the_start_with_one_line(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_endpoint_fails_startup(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
 
     with pytest.raises(ValueError, match=r"^AWS_ENDPOINT_URL: it must be a URL\. For example: https://\S+$"):
         make_app()
 
 
-def test_the_way_to_the_store_may_stand_in_the_file(
+def test_credentials_are_read_from_env_file(
     make_app: MakeApp, s3: S3, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in s3.environment:
@@ -429,60 +422,58 @@ def test_the_way_to_the_store_may_stand_in_the_file(
     assert len(bucket.names()) == 2
 
 
-def test_making_the_application_opens_no_connection_to_the_store(down: Callable[..., Flask]) -> None:
-    app = down()
+def test_create_app_does_not_connect_to_store(make_app_without_storage: Callable[..., Flask]) -> None:
+    app = make_app_without_storage()
 
     assert "store" not in vars(picture_store.get(app).files)
     assert app.test_client().get("/health/live").status_code == 200
 
 
-# --- Moved ---
+# --- uploads move ---
 
 
-def move(app: Flask, to: str) -> tuple[int, list[str]]:
-    """How `uploads move` ends, and the lines it prints."""
-    result = run(app, "uploads", "move", "--to", to)
+def move_pictures(app: Flask, to: str) -> tuple[int, list[str]]:
+    """Run `uploads move`; return its exit code and output lines."""
+    result = run_command(app, "uploads", "move", "--to", to)
     assert isinstance(result.exception, SystemExit | None), result.exception
     return result.exit_code, result.output.splitlines()
 
 
-def test_pictures_move_from_a_folder_to_a_bucket_and_back(make_app: MakeApp, bucket: Bucket, tmp_path: Path) -> None:
+def test_pictures_move_from_folder_to_bucket_and_back(make_app: MakeApp, bucket: Bucket, tmp_path: Path) -> None:
     folder, other = tmp_path / "uploads", tmp_path / "other"
     app = make_app(UPLOADS_URL=str(folder))
     account = get_account(register(app, "Anna"))
     bob = register(app, "Bob")
     assert bob.put("/user/picture", data={"file": photo()}).status_code == 200
-    (folder / ("0" * 32 + ".webp")).write_bytes(b"no account names this")
+    (folder / ("0" * 32 + ".webp")).write_bytes(b"orphaned")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    named = files_of(account) | files_of(get_account(bob))
+    referenced = picture_names(account) | picture_names(get_account(bob))
 
-    code, lines = move(app, bucket.url)
+    code, lines = move_pictures(app, bucket.url)
 
     assert code == 0
     assert lines[-2:] == [
         "4 copied, 0 skipped, 0 missing.",
         f"To use them, set UPLOADS_URL={bucket.url} and restart the server.",
     ]
-    assert bucket.names() == named
+    assert bucket.names() == referenced
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    moved = make_app(UPLOADS_URL=bucket.url)
-    answer = moved.test_client().get(f"/profile_pics/{account['image']}")
-    assert (answer.status_code, answer.data) == (200, files[account["image"]])
+    moved_app = make_app(UPLOADS_URL=bucket.url)
+    response = moved_app.test_client().get(f"/profile_pics/{account['image']}")
+    assert (response.status_code, response.data) == (200, files[account["image"]])
 
-    assert move(moved, str(other))[0] == 0
-    assert {path.name: path.read_bytes() for path in other.iterdir()} == {name: files[name] for name in named}
+    assert move_pictures(moved_app, str(other))[0] == 0
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == {name: files[name] for name in referenced}
 
 
-def test_a_move_that_was_interrupted_goes_on_and_mends_what_is_wrong(
-    make_app: MakeApp, bucket: Bucket, tmp_path: Path
-) -> None:
+def test_interrupted_move_resumes_and_repairs(make_app: MakeApp, bucket: Bucket, tmp_path: Path) -> None:
     app = make_app(UPLOADS_URL=str(tmp_path / "uploads"))
-    names = sorted(files_of(get_account(register(app, "Anna"))) | files_of(get_account(register(app, "Bob"))))
-    assert move(app, bucket.url)[0] == 0
+    names = sorted(picture_names(get_account(register(app, "Anna"))) | picture_names(get_account(register(app, "Bob"))))
+    assert move_pictures(app, bucket.url)[0] == 0
     bucket.store.delete(names[0])
-    bucket.put(names[1], b"half")
+    bucket.put(names[1], b"incomplete")
 
-    code, lines = move(app, bucket.url)
+    code, lines = move_pictures(app, bucket.url)
 
     assert (code, lines[-2]) == (0, "2 copied, 2 skipped, 0 missing.")
     assert {name: bucket.read(name) for name in names} == {
@@ -490,58 +481,63 @@ def test_a_move_that_was_interrupted_goes_on_and_mends_what_is_wrong(
     }
 
 
-def test_a_picture_that_is_missing_is_named_and_the_others_are_copied(
+def test_move_reports_missing_picture_and_copies_others(
     app: Flask, anna: FlaskClient, bob: FlaskClient, bucket: Bucket, tmp_path: Path
 ) -> None:
-    gone = get_account(anna)["image"]
-    bucket.store.delete(gone)
+    missing = get_account(anna)["image"]
+    bucket.store.delete(missing)
 
-    code, lines = move(app, str(tmp_path / "other"))
+    code, lines = move_pictures(app, str(tmp_path / "other"))
 
     assert code == 1
-    assert [line for line in lines if gone in line] == [f"{gone} is missing in {bucket.url}."]
+    assert [line for line in lines if missing in line] == [f"{missing} is missing in {bucket.url}."]
     assert "3 copied, 0 skipped, 1 missing." in lines
     assert {path.name for path in (tmp_path / "other").iterdir()} == bucket.names()
 
 
-def test_a_move_to_a_store_that_is_down_is_told_in_one_line(
-    app: Flask, anna: FlaskClient, make_app: MakeApp, down: Callable[..., Flask], bucket: Bucket, tmp_path: Path
+def test_move_to_unavailable_store_prints_one_line_error(
+    app: Flask,
+    anna: FlaskClient,
+    make_app: MakeApp,
+    make_app_without_storage: Callable[..., Flask],
+    bucket: Bucket,
+    tmp_path: Path,
 ) -> None:
-    assert move(app, str(tmp_path / "other"))[0] == 0
-    down()
+    assert move_pictures(app, str(tmp_path / "other"))[0] == 0
+    make_app_without_storage()
     app = make_app(UPLOADS_URL=str(tmp_path / "other"))
 
-    code, lines = move(app, bucket.url)
+    code, lines = move_pictures(app, bucket.url)
 
     assert code == 1
     assert lines[-1].startswith("Error: Picture storage unavailable (Generic S3 error: ")
     assert len(lines) == 1
 
 
-@pytest.mark.parametrize("place", ["s3://", "ftp://host", "https://bucket", "{same}"])
-def test_a_move_to_no_other_place_is_refused_in_one_line(app: Flask, bucket: Bucket, place: str) -> None:
-    code, lines = move(app, place.format(same=bucket.url))
+@pytest.mark.parametrize("target", ["s3://", "ftp://host", "https://bucket", "{same}"])
+def test_move_to_invalid_target_prints_one_line_error(app: Flask, bucket: Bucket, target: str) -> None:
+    code, lines = move_pictures(app, target.format(same=bucket.url))
 
     assert code == 1
     (line,) = lines
     assert line.startswith("Error: --to: ")
 
 
-# --- The real server ---
+# --- Real server ---
 
 
-def test_two_worker_processes_keep_serve_and_remove_pictures(tmp_path: Path, bucket: Bucket, s3: S3) -> None:
+def test_two_workers_store_serve_and_delete_pictures(tmp_path: Path, bucket: Bucket, s3: S3) -> None:
     with Server(tmp_path / "server", UPLOADS_URL=bucket.url, **s3.environment) as server:
         for number in range(8):
             body = {"username": f"User {number}", "email": f"u{number}@example.com", "password": PASSWORD}
             files = {"file": ("me.png", make_image((300, 400)))}
             with requests.Session() as session:
-                made = session.post(f"{server.url}/user/register", data=body, files=files, timeout=30)
-                assert made.status_code == 201
-                image = made.json()["data"]["image"]
-                # A connection of its own each time, so that both workers answer.
-                served = [requests.get(f"{server.url}/profile_pics/{image}", timeout=30) for _ in range(4)]
-                assert {answer.content for answer in served} == {bucket.read(image)}
+                registration = session.post(f"{server.url}/user/register", data=body, files=files, timeout=30)
+                assert registration.status_code == 201
+                image = registration.json()["data"]["image"]
+                # A new connection each time, so that both workers respond.
+                responses = [requests.get(f"{server.url}/profile_pics/{image}", timeout=30) for _ in range(4)]
+                assert {response.content for response in responses} == {bucket.read(image)}
                 if number % 2:
                     assert session.delete(
                         f"{server.url}/user/profile", json={"current_password": PASSWORD}, timeout=30
