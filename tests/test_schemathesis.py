@@ -1,4 +1,4 @@
-"""schemathesis, with all its checks, against the real server: the API does what its OpenAPI document says."""
+"""Property-based tests of the real server against its OpenAPI document, with all checks of schemathesis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOB = {"username": "Bob", "email": "bob@example.com", "password": PASSWORD}
 
 @pytest.fixture
 def url(make_server: Callable[..., Server]) -> str:
-    """A server where Bob has a dog."""
+    """The URL of a server where Bob has a dog."""
     server = make_server(RATELIMIT_ENABLED="false").start()
     with requests.Session() as bob:
         assert bob.post(f"{server.url}/user/register", json=BOB, timeout=30).ok
@@ -33,37 +33,37 @@ def url(make_server: Callable[..., Server]) -> str:
     return server.url
 
 
-def run(url: str, folder: Path, caller: str, phases: str) -> Json:
-    """What schemathesis reports, once it has found nothing."""
+def run_schemathesis(url: str, folder: Path, caller: str, phases: str) -> Json:
+    """Run schemathesis, require that it finds no failures, and return its report."""
     (folder / "openapi.json").write_bytes(requests.get(f"{url}/openapi.json", timeout=30).content)
     command = ["--config-file", ROOT / "tests" / "schemathesis.toml", "run", "openapi.json", "--url", url]
     options = ["--phases", phases, "--report", "json", "--report-json-path", "report.json", "--no-color"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *command, *options],
-        cwd=folder,  # where it leaves its caches
+        cwd=folder,  # its caches go here
         env={**os.environ, "PYTHONPATH": str(ROOT), "CALLER": caller},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout
+    assert process.returncode == 0, process.stdout
     return orjson.loads((folder / "report.json").read_bytes())
 
 
-def succeeded(report: Json) -> set[str]:
-    """The verbs that a call has got a success from."""
+def accepted_operations(report: Json) -> set[str]:
+    """Return the operations that have accepted at least one request."""
     rates = report["valid_rates"]
     return {verb for verb, phases in rates.items() if any(phase["accepted"] for phase in phases.values())}
 
 
 @pytest.mark.parametrize(
-    ("caller", "phases"), [("nobody", "examples,coverage,fuzzing,stateful"), ("user", "examples,coverage,fuzzing")]
+    ("caller", "phases"), [("anonymous", "examples,coverage,fuzzing,stateful"), ("user", "examples,coverage,fuzzing")]
 )
-def test_every_verb_does_what_the_document_says(url: str, tmp_path: Path, caller: str, phases: str) -> None:
-    report = run(url, tmp_path, caller, phases)
+def test_every_operation_conforms_to_openapi_document(url: str, tmp_path: Path, caller: str, phases: str) -> None:
+    report = run_schemathesis(url, tmp_path, caller, phases)
 
-    assert succeeded(report) == {
+    assert accepted_operations(report) == {
         f"{verb.upper()} {path}"
         for path, operations in requests.get(f"{url}/openapi.json", timeout=30).json()["paths"].items()
         for verb, operation in operations.items()
@@ -71,6 +71,6 @@ def test_every_verb_does_what_the_document_says(url: str, tmp_path: Path, caller
     }
 
 
-def test_what_is_added_can_be_changed_and_is_gone_once_it_is_deleted(url: str, tmp_path: Path) -> None:
-    # A run of its own: after the one above, most of the dogs that are found are those of users who are gone.
-    run(url, tmp_path, "user", "stateful")
+def test_stateful_operations_conform_to_openapi_document(url: str, tmp_path: Path) -> None:
+    # Separate from the run above, after which most dogs in the lists belong to deleted users.
+    run_schemathesis(url, tmp_path, "user", "stateful")
