@@ -1,4 +1,4 @@
-"""A store of the tests' own that speaks S3, which they may stop."""
+"""An S3-compatible server (moto) for tests, which may suspend or stop it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def make_request(method: str, path: str, **options: Any) -> Callable[..., TestRe
 DUPLICATE_ANNA = {"username": "anna", "email": "other@example.com", "password": PASSWORD}
 FAILURES: dict[str, tuple[int, Callable[..., TestResponse]]] = {
     "bad-request": (400, make_request("POST", "/user/login", data="{", content_type="application/json")),
-    "unauthorized": (401, make_request("GET", "/user/profile", headers={"Authorization": "Bearer nothing"})),
+    "unauthorized": (401, make_request("GET", "/user/profile", headers={"Authorization": "Bearer invalid"})),
     "forbidden": (403, update_dog_of_other_user),
     "cross-site": (403, make_request("POST", "/user/logout", headers={"Origin": "https://evil.example"})),
     "not-found": (404, make_request("GET", "/api/v1/dogs/999")),
@@ -193,7 +193,7 @@ def test_error_page_examples_use_public_url(make_app: Callable[..., Flask]) -> N
 
 
 def test_unknown_error_page_returns_404(client: FlaskClient) -> None:
-    assert api_error(client.get("/errors/nothing")) == (404, "not-found")
+    assert api_error(client.get("/errors/unknown")) == (404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ REQUESTS = [
     ("HEAD", "/api/v1/dogs"),
     ("POST", "/user/login"),
     ("GET", "/user/login"),
-    ("GET", "/nothing"),
+    ("GET", "/unknown"),
     ("OPTIONS", "/user/login"),
     ("GET", "/errors/conflict"),
     ("GET", "/user/profile"),
@@ -672,7 +672,7 @@ def test_password_never_leaks_when_server_crashes(app: Flask, anna: FlaskClient)
     log = capture_log()
     hasher.set(app, hasher.get(app)._replace(dummy_hash=LONG_PASSWORD))  # not a hash, so bcrypt raises
 
-    response = anna.post("/user/login", json={"username": "Nobody", "password": LONG_PASSWORD})
+    response = anna.post("/user/login", json={"username": "Unknown", "password": LONG_PASSWORD})
 
     assert api_error(response) == (500, "internal")
     assert MARKER not in response.get_data(as_text=True)

@@ -22,7 +22,7 @@ SCRIPT = "console.log('dogs');" * 50
 @pytest.fixture
 def client_without_build(app: Flask, tmp_path: Path) -> FlaskClient:
     """A test client of an application without a React build."""
-    client_build.set(app, tmp_path / "nothing")
+    client_build.set(app, tmp_path / "missing")
     return app.test_client()
 
 
@@ -63,15 +63,15 @@ def test_unclaimed_path_returns_client_to_browser(client_with_build: FlaskClient
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/user/nothing", 404),
+        ("/user/unknown", 404),
         ("/user/login", 405),
         ("/user", 404),
         ("/api/v1/cats", 404),
         ("/api", 404),
-        ("/profile_pics/nothing.webp", 404),
+        ("/profile_pics/unknown.webp", 404),
         ("/health", 404),
-        ("/errors/nothing", 404),
-        ("/docs/nothing.js", 404),
+        ("/errors/unknown", 404),
+        ("/docs/unknown.js", 404),
         ("/assets/main-0000.js", 404),
         ("/openapi.json/more", 404),
     ],

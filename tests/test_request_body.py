@@ -62,7 +62,7 @@ INVALID_JSON = {
     "single quotes": b"{'username': 'Anna'}",
     "an unclosed string": b'{"username": "Anna}',
     "two objects": b"{}{}",
-    "a comment": b"{} // nothing",
+    "a comment": b"{} // comment",
     "a line break in a string": b'{"username": "An\nna"}',
     "an invalid escape": rb'{"username": "\x41"}',
     "an incomplete escape": rb'{"username": "\ud8"}',
@@ -212,7 +212,7 @@ SIZE_LIMITS = [(64 * KIB, False), (64 * KIB + 1, True)]
 def padded_body(content_type: str, size: int) -> bytes:
     """Return a body of this content type and exactly this many bytes."""
     if content_type == JSON:
-        start = json.dumps({"username": "Nobody", "password": "wrong"}).encode()
+        start = json.dumps({"username": "Unknown", "password": "wrong"}).encode()
         return start + b" " * (size - len(start))
     if content_type == FORM:
         return b"surprise=" + b"x" * (size - len(b"surprise="))
