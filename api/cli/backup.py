@@ -25,9 +25,10 @@ EXIT_INCOMPLETE = 3
 @exit_on_database_error("Backup failed")
 @exit_on_storage_error()
 def backup(file: Path) -> None:
-    """Back up all rows and pictures to a new FILE, while the server runs. The secret key is not included.
+    """Back up all rows and pictures to a new FILE.
 
-    Exit with 3 if picture files of accounts are missing: the backup is complete except for them.
+    The server may be running. The secret key is not included. Exit with 3 if picture files of accounts are missing: the
+    backup is complete except for them.
     """
     summary = write_backup(file, database.obj, picture_store.get(), copy_with_progress)
     print_summary(summary.tables)
@@ -44,7 +45,10 @@ def backup(file: Path) -> None:
 @exit_on_database_error("Restore failed; nothing was changed")
 @exit_on_storage_error()
 def restore(file: Path) -> None:
-    """Restore the rows and pictures of a backup, into an empty database and storage."""
+    """Restore all rows and pictures of a backup.
+
+    The database and the picture storage must be empty.
+    """
     summary = restore_backup(file, database.obj, picture_store.get(), copy_with_progress)
     print_summary(summary.tables)
     click.echo(f"pictures: {summary.pictures} files")

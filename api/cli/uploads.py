@@ -26,7 +26,10 @@ uploads = AppGroup("uploads", help="Maintain the picture files.")
 @exit_on_database_error()
 @exit_on_storage_error()
 def prune(older_than: int) -> None:
-    """Delete orphaned picture files: those that no account uses, such as after a crash."""
+    """Delete orphaned picture files.
+
+    These are files that no account uses, such as after a crash.
+    """
     removed = picture_store.get().prune(User.all_picture_files(), older_than)
     click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
 

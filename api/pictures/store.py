@@ -115,15 +115,15 @@ class PictureStore:
         self.files.remove([name])
 
     def prune(self, named: Iterable[str], older_than: float = ORPHAN_GRACE_SECONDS) -> list[str]:
-        """Delete orphaned files: those not in `named`, and at least so many seconds old. Return their names."""
-        keep = set(named)
-        newest = time.time() - older_than
+        """Delete orphaned files: those not in `named`, and at least `older_than` seconds old. Return their names."""
+        used = set(named)
+        cutoff = time.time() - older_than
         with translate_storage_errors():
             orphans = [
                 name
                 for name, modified in self.files.iter_files()
                 # Temporary files begin with a dot. A crash may leave one.
-                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in keep and modified <= newest
+                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in used and modified <= cutoff
             ]
             if orphans:
                 self.files.remove(orphans)
