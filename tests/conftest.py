@@ -15,10 +15,11 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.openapi import document
+from api.pictures import store
 from models import close_connections, connect, database, migrations
 
 from .engines import parametrize_engine
-from .factories import create_account, sqlite_file
+from .factories import create_account, default_picture, sqlite_file
 from .live_server import Server
 from .openapi_conformance import CheckedClient, OpenApiChecker
 
@@ -72,29 +73,32 @@ def golden_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def golden(engine: str, request: pytest.FixtureRequest) -> str:
-    """The URL of a database that is up to date and empty. Each test gets a copy, which is faster than migrating."""
-    return request.getfixturevalue(f"golden_{engine}")
-
-
-@pytest.fixture
-def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Makes a database without tables, or a copy of another one, and gives its URL."""
+def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes a database without tables, and gives its URL."""
     databases = request.getfixturevalue("databases") if engine == "postgresql" else None
     made: list[str] = []
 
-    def make(template: str = "") -> str:
-        if databases:
-            made.append(databases.create(template))
-        else:
-            made.append(f"sqlite:///{tmp_path / 'dogs'}{len(made) or ''}.sqlite")
-            if template:
-                shutil.copy(sqlite_file(template), sqlite_file(made[-1]))
+    def make() -> str:
+        made.append(databases.create() if databases else f"sqlite:///{tmp_path / 'new'}{len(made) or ''}.sqlite")
         return made[-1]
 
     yield make
     for url in made if databases else ():
         databases.drop(url)
+
+
+@pytest.fixture
+def migrated_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is up to date and empty.
+
+    Migrating one takes long, so SQLite's is a copy of a golden file, and PostgreSQL's is one that all tests of this
+    process use, emptied.
+    """
+    if engine == "postgresql":
+        return request.getfixturevalue("worker_database").reset()
+    url = f"sqlite:///{tmp_path / 'dogs.sqlite'}"
+    shutil.copy(sqlite_file(request.getfixturevalue("golden_sqlite")), sqlite_file(url))
+    return url
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +115,20 @@ def described_servers(description: OpenApiChecker) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def default_pictures() -> Iterator[None]:
+    """Draw the default picture of a name once per process: it takes most of a registration, and is always the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "render_avatar", default_picture)
+        yield
+
+
 @pytest.fixture
-def settings(tmp_path: Path, golden: str, new_database: Callable[..., str]) -> dict[str, Any]:
-    """Settings with a fresh database and an empty folder for pictures. Tests change them before they ask for `app`."""
+def settings(tmp_path: Path, migrated_database: str) -> dict[str, Any]:
+    """Settings with an empty database and an empty folder for pictures. Tests change them before they ask for `app`."""
     return {
         "TESTING": True,
-        "DATABASE_URL": new_database(golden),
+        "DATABASE_URL": migrated_database,
         "UPLOADS_URL": str(tmp_path / "uploads"),
         "SECRET_KEY": "a key for the tests, which is no secret",
         "BCRYPT_LOG_ROUNDS": 4,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from models import close_connections, connect, migrations
+from models import MODELS, close_connections, connect, migrations
 
 from .live_server import free_port
 
@@ -161,7 +161,7 @@ class Databases:
         self.connection.close()
 
     def create(self, template: str = "") -> str:
-        """The URL of a new database, empty or a copy of another one, which is faster than to make all its tables."""
+        """Create a database, empty or as a copy of another one, and return its URL."""
         self.count += 1
         name = f"kennel_{os.getpid()}_{self.count}"
         original = urlsplit(template).path[1:] or "template0"
@@ -179,6 +179,68 @@ class Databases:
         return self.connection.execute(statement)
 
 
+class WorkerDatabase:
+    """A migrated database that one test after the other uses: emptying it takes a tenth of creating one."""
+
+    # What differs once a test has changed the schema or the planner's statistics, or has left a table large. 16384 is
+    # the first id that is not PostgreSQL's own.
+    STATE = """
+        SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
+            SELECT concat_ws('/', oid, xmin, reltuples, pg_relation_size(oid) > 200000) FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace
+            UNION ALL SELECT concat_ws('/', attrelid, attnum, xmin) FROM pg_attribute WHERE attrelid >= 16384
+            UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_trigger WHERE oid >= 16384
+            UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_constraint WHERE oid >= 16384
+            UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_proc WHERE oid >= 16384
+        ) AS found(line)
+    """
+    EMPTY = "; ".join(
+        [
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            *(f"DELETE FROM {model._meta.table_name}" for model in reversed(MODELS)),
+            "SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences"
+            " WHERE sequencename <> 'schema_migration_id_seq'",
+        ]
+    )
+
+    def __init__(self, databases: Databases) -> None:
+        self.databases = databases
+        self.template = databases.create()
+        migrations.upgrade(connect(self.template))
+        close_connections()
+
+    def __enter__(self) -> WorkerDatabase:
+        self.create()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def create(self) -> None:
+        """Copy the template."""
+        self.url = self.databases.create(self.template)
+        self.connection = psycopg.connect(self.url, autocommit=True, options="-c lock_timeout=1s")
+        self.state = self.read_state()
+
+    def read_state(self) -> Any:
+        """Return what changes with anything but rows."""
+        return self.connection.execute(self.STATE).fetchone()
+
+    def reset(self) -> str:
+        """Delete all rows and restart the ids, or replace a database that was changed further. Return its URL."""
+        try:
+            if self.read_state() == self.state:
+                self.connection.execute(self.EMPTY)
+                return self.url
+        except psycopg.Error:  # a test has left a lock, or has ended this connection
+            pass
+        self.connection.close()
+        self.databases.drop(self.url)
+        self.create()
+        return self.url
+
+
 @pytest.fixture(scope="session")
 def databases(postgresql: None) -> Iterator[Databases]:
     """Databases on the server of `TEST_DATABASE_URL`, whose user must have CREATEDB, or else on a temporary server."""
@@ -190,12 +252,10 @@ def databases(postgresql: None) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def golden_postgresql(databases: Databases) -> str:
-    """The URL of a PostgreSQL database that is up to date and empty."""
-    url = databases.create()
-    migrations.upgrade(connect(url))
-    close_connections()
-    return url
+def worker_database(databases: Databases) -> Iterator[WorkerDatabase]:
+    """The database that the tests of this process use one after the other."""
+    with WorkerDatabase(databases) as database:
+        yield database
 
 
 @pytest.fixture

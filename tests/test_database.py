@@ -355,8 +355,8 @@ def test_foreign_keys_are_enforced(app: Flask) -> None:
 
 
 @SQLITE_ONLY
-def test_golden_copy_is_complete(settings: dict[str, Any], golden: str) -> None:
-    path, original = sqlite_file(settings["DATABASE_URL"]), sqlite_file(golden)
+def test_golden_copy_is_complete(settings: dict[str, Any], golden_sqlite: str) -> None:
+    path, original = sqlite_file(settings["DATABASE_URL"]), sqlite_file(golden_sqlite)
 
     assert path != original
     assert path.read_bytes() == original.read_bytes()
