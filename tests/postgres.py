@@ -182,8 +182,8 @@ class Databases:
 class WorkerDatabase:
     """A migrated database that one test after the other uses: emptying it takes a tenth of creating one."""
 
-    # What differs once a test has changed the schema or the planner's statistics, or has left a table large. 16384 is
-    # the first id that is not PostgreSQL's own.
+    # What differs once a test has changed the schema, its history or the planner's statistics, or has left a table
+    # large. 16384 is the first id that is not PostgreSQL's own.
     STATE = """
         SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
             SELECT concat_ws('/', oid, xmin, reltuples, pg_relation_size(oid) > 200000) FROM pg_class
@@ -192,6 +192,7 @@ class WorkerDatabase:
             UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_trigger WHERE oid >= 16384
             UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_constraint WHERE oid >= 16384
             UNION ALL SELECT concat_ws('/', oid, xmin) FROM pg_proc WHERE oid >= 16384
+            UNION ALL SELECT concat_ws('/', id, name, xmin) FROM schema_migration
         ) AS found(line)
     """
     EMPTY = "; ".join(
