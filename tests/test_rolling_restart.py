@@ -19,7 +19,7 @@ import requests
 from api.http.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 
 from .cluster import TwoNodeCluster, registration_fields
-from .doc_runner import blocks_of
+from .doc_runner import parse_blocks
 from .factories import api_error
 from .live_server import ROOT, Server
 from .nginx import NEEDS_NGINX, Nginx
@@ -115,7 +115,7 @@ def count_dogs(url: str) -> Counter[str]:
 def documented_steps() -> tuple[str, str]:
     """Return the commands of docs/high-availability.md for before and after the restart of a server."""
     before, after = (
-        block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if "10.0.0.11:8000" in block.text
+        block.text for block in parse_blocks(ROOT / "docs" / "high-availability.md") if "10.0.0.11:8000" in block.text
     )
     return before, after
 
