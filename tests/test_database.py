@@ -238,6 +238,17 @@ def test_pool_reuses_last_used_connection(app: Flask) -> None:
 
 
 @POSTGRESQL_ONLY
+def test_failed_connection_attempt_leaves_idle_ones_in_use(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    served_by = get_backend_pid()
+    with database.atomic():
+        monkeypatch.setitem(database.connect_params, "host", "no.such.host.invalid")
+        (failed,) = run_concurrently(app, lambda: app.test_client().get("/api/v1/dogs"))
+
+    assert api_error(failed) == (503, "unavailable")
+    assert [get_backend_pid() for _ in range(3)] == [served_by] * 3
+
+
+@POSTGRESQL_ONLY
 def test_close_connections_stops_pool_threads(app: Flask) -> None:
     before = set(threading.enumerate())
     first = get_backend_pid()

@@ -76,9 +76,17 @@ class PoolEntry:
 
 
 class Stack(deque[PoolEntry]):
-    """A deque whose both ends are one."""
+    """The idle entries. The last one in is the first one out, and those without a connection come last.
 
-    popleft = deque.pop
+    So as long as one has a connection, no other is opened, which might fail.
+    """
+
+    def append(self, entry: PoolEntry) -> None:
+        """Add an entry."""
+        if entry.connection is None:
+            super().append(entry)
+        else:
+            self.appendleft(entry)
 
 
 class LifoConnectionPool(ConnectionPool[Any]):
