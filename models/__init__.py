@@ -1,4 +1,4 @@
-"""Rows and their rules. Nothing here knows of requests, schemas or status codes."""
+"""Tables and their rules. No module here knows requests, schemas or status codes."""
 
 from .db.connection import close_connections, connect, database, transactional
 from .db.statements import cached_statement
@@ -8,7 +8,7 @@ from .rate_limit import RateLimit
 from .session import Session
 from .user import Picture, User
 
-# Those that others point to come first.
+# In the order of their foreign keys: referenced tables first.
 MODELS = (User, Session, Dog, RateLimit)
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What all rows share."""
+"""The base model and the fields that models share."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .db.connection import database
 from .db.statements import BindParam, cached_statement
 from .errors import NotFound
 
-# The largest id that the database can hold.
+# The largest id of a BIGINT column.
 MAX_ID = 2**63 - 1
 
 
 def utc_now() -> datetime:
-    """This moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class UtcDateTimeField(peewee.DateTimeField):
-    """A moment in UTC. SQLite keeps it as a text of fixed length, so that the order of texts is the order of time."""
+    """A time in UTC. SQLite stores it as text of a fixed length, which sorts in the order of time."""
 
     def db_value(self, value: datetime | None) -> str | datetime | None:
-        """What the database keeps of a moment in any zone."""
+        """Convert an aware datetime for the database."""
         if value is None:
             return None
         naive = value.astimezone(UTC).replace(tzinfo=None)
@@ -34,24 +34,24 @@ class UtcDateTimeField(peewee.DateTimeField):
         return naive.isoformat(" ", "microseconds") if is_sqlite else naive
 
     def python_value(self, value: str | datetime | None) -> datetime | None:
-        """The moment, in UTC, of what the database kept."""
+        """Convert a value of the database to a datetime in UTC."""
         if value is None:
             return None
         if isinstance(value, str):
-            return datetime.fromisoformat(f"{value}+00:00")  # four times as fast as to set the zone of a moment
+            return datetime.fromisoformat(f"{value}+00:00")  # four times as fast as `replace(tzinfo=UTC)`
         return value.replace(tzinfo=UTC)
 
 
 class CaseFoldedField(peewee.TextField):
-    """A text without its case, to find and sort by. It is folded on its way in, and so is what it is compared with."""
+    """A case-folded text, to filter and sort by. Values are folded when they are stored and when they are compared."""
 
     def db_value(self, value: str | None) -> str | None:
-        """What the database keeps of a text."""
+        """Fold a text for the database."""
         return None if value is None else casefold_nfc(value)
 
 
 class Model(peewee.Model):
-    """A row of ours."""
+    """The base of models with an integer id."""
 
     id = peewee.BigAutoField()
 
@@ -61,38 +61,38 @@ class Model(peewee.Model):
 
     @classmethod
     def from_row(cls, values: Iterable[Any]) -> Self:
-        """The row with these values, in the order of the columns."""
+        """Return an instance with these column values, in the order of the columns."""
         row = cls(__no_default__=True)
         row.__data__ = dict(zip(cls._meta.sorted_field_names, values, strict=True))
         return row
 
     @classmethod
     def find(cls, row_id: int) -> Self:
-        """The row with this id. Raises `NotFound`."""
+        """Return the row with this id. Raises `NotFound`."""
         for row in select_by_id(cls, id=row_id):
             return cls.from_row(row)
         raise NotFound(f"{cls.__name__} not found")
 
     @classmethod
     def create(cls, **fields: Any) -> Self:
-        """Insert a row, and return it as the database keeps it."""
+        """Insert a row and return it as stored."""
         (row,) = insert_returning(cls, **{**cls._meta.get_default_dict(), **fields})
         return cls.from_row(row)
 
 
 @cached_statement
 def select_by_id(model: type[Model], id: Any) -> peewee.Query:
-    """The row with an id."""
+    """Select the row with an id."""
     return model.select().where(model.id == id)
 
 
 @cached_statement
 def insert_returning(model: type[Model], **fields: BindParam) -> peewee.Query:
-    """Insert a row."""
+    """Insert a row and return it."""
     return model.insert(column_values(model, fields)).returning(model)
 
 
 def column_values(model: type[Model], fields: dict[str, BindParam]) -> dict[peewee.Field, BindParam]:
-    """The columns with these names, and the values that are to be kept in them."""
+    """Map the columns with these names to bind parameters that convert for them."""
     columns = {name: model._meta.combined[name] for name in fields}
     return {column: fields[name].for_column(column) for name, column in columns.items()}

@@ -1,12 +1,12 @@
-"""How texts are compared: without regard to case, in every script."""
+"""Case-insensitive comparison of texts, in every script."""
 
 import unicodedata
 
 
 def casefold_nfc(text: str) -> str:
-    """The form that all spellings of a text share, whatever their case.
+    """Return the form that all spellings of a text share, in any case.
 
-    Source: the Unicode Standard, section 3.13, D145 (canonical caseless matching). It is done here and not by the
-    database, so that SQLite (which folds only ASCII) and PostgreSQL (which asks its locale) find alike.
+    Source: the Unicode Standard, section 3.13, D145 (canonical caseless matching). Python does it rather than the
+    database, because SQLite folds only ASCII and PostgreSQL depends on its locale.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

@@ -15,9 +15,9 @@ TEXT_FIELDS = ("name", "owner", "breed")
 
 
 class Dog(Model):
-    """A dog. `owner` is the name of a person, `user` the account that made the entry and alone may change it.
+    """A dog. `owner` is the name of a person; `user` is the account that added the dog, and only it may change it.
 
-    `version` counts its changes. The `*_key` columns hold the texts without their case, to find and sort by.
+    `version` increases with each change. The `*_key` columns hold the case-folded texts, to filter and sort by.
     """
 
     name = peewee.CharField(max_length=80)
@@ -33,7 +33,7 @@ class Dog(Model):
 
     class Meta:
         table_name = "dogs"
-        # One for each filter and each sort; the id in second place makes every order a total one.
+        # One per filter and sort order. The id as second column makes each order total.
         indexes = (
             (("name_key", "id"), False),
             (("owner_key", "id"), False),
@@ -44,19 +44,18 @@ class Dog(Model):
 
     @property
     def etag(self) -> str:
-        """The name of this state of the row (RFC 9110, section 8.8.3), without its quotes."""
+        """Return the ETag of this version of the row (RFC 9110, section 8.8.3), without quotes."""
         return f"{self.id}-{self.version}"
 
     @classmethod
     def create_for(cls, user: User, name: str, breed: str, owner: str) -> Dog:
-        """Insert a dog of this user."""
+        """Insert a dog for this user and return it."""
         return cls.create(user=user, **with_folded_columns({"name": name, "breed": breed, "owner": owner}))
 
     def update_fields(self, fields: dict[str, str], version: int | None = None) -> Dog:
-        """Change these texts, and return the row as it then stands.
+        """Update fields and return the updated row.
 
-        Raises `VersionConflict` where `version` is given and no longer that of the row, and `NotFound` where the row is
-        gone.
+        Raises `VersionConflict` if no row has the given version, and `NotFound` if none is given and the row is gone.
         """
         if not fields:
             return self
@@ -65,37 +64,38 @@ class Dog(Model):
         )
 
     def delete_row(self, version: int | None = None) -> Dog:
-        """Delete the row and return it as it stood. Raises as `change` does."""
+        """Delete the row and return it. Raises as `update_fields` does."""
         return one_row_or_raise(delete_returning(**version_params(self, version)), version)
 
 
 @cached_statement
 def update_returning(seen_id: Any, seen_version: Any = None, **texts: BindParam) -> peewee.Query:
-    """Change a dog, and return it."""
+    """Update a dog and return it."""
     changes = {**column_values(Dog, texts), Dog.version: Dog.version + 1}
     return Dog.update(changes).where(*version_conditions(seen_id, seen_version)).returning(Dog)
 
 
 @cached_statement
 def delete_returning(seen_id: Any, seen_version: Any = None) -> peewee.Query:
-    """Delete a dog, and return it."""
+    """Delete a dog and return it."""
     return Dog.delete().where(*version_conditions(seen_id, seen_version)).returning(Dog)
 
 
 def version_conditions(seen_id: Any, seen_version: Any) -> list[Any]:
-    """The conditions that it is this dog, and in this version where one is given."""
+    """Return the conditions on the id and, if given, the version of a dog."""
     return [Dog.id == seen_id] + ([] if seen_version is None else [Dog.version == seen_version])
 
 
 def version_params(dog: Dog, version: int | None) -> dict[str, int]:
-    """The dog that a write is for, in the version that it must have, where one is given."""
+    """Return the parameters of `version_conditions` for this dog."""
     return {"seen_id": dog.id} | ({} if version is None else {"seen_version": version})
 
 
 def one_row_or_raise(rows: list[Any], version: int | None) -> Dog:
-    """The row that one statement has written, so that no other write came between look and deed.
+    """Return the single row of an UPDATE or DELETE with RETURNING.
 
-    Where the version is given and the row is gone, it has been changed too: `VersionConflict`.
+    Raises `VersionConflict` if no row has the given version, else `NotFound` if there is none. As one statement checks
+    and writes, no other write comes between.
     """
     for row in rows:
         return Dog.from_row(row)
@@ -105,5 +105,5 @@ def one_row_or_raise(rows: list[Any], version: int | None) -> Dog:
 
 
 def with_folded_columns(fields: dict[str, str]) -> dict[str, str]:
-    """These texts, each with the column it is found by."""
+    """Return these fields together with their case-folded columns."""
     return fields | {f"{name}_key": fields[name] for name in TEXT_FIELDS if name in fields}

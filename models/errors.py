@@ -4,13 +4,13 @@ from __future__ import annotations
 
 
 class NotFound(Exception):
-    """No such row."""
+    """The row does not exist."""
 
 
 class Conflict(Exception):
     """A unique value is taken.
 
-    `fields` maps each field at fault to its message; the first message is that of the exception.
+    `fields` maps each conflicting field to its messages. The first one is the message of the exception.
     """
 
     def __init__(self, fields: dict[str, str]) -> None:
@@ -19,7 +19,7 @@ class Conflict(Exception):
 
 
 class SessionExpired(Exception):
-    """The session ended, or its account was deleted or given another password, while the request was running."""
+    """The session ended, its account was deleted, or its password changed while the request was running."""
 
 
 class VersionConflict(Exception):

@@ -1,4 +1,4 @@
-"""How often something was done: the counters behind the limits."""
+"""The counters of the rate limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .db.connection import database
 
 
 class RateLimit(peewee.Model):
-    """A counter and the moment it starts again from nothing."""
+    """A fixed-window counter: the count of a window, and when the window ends."""
 
     key = peewee.TextField(primary_key=True)
     count = peewee.IntegerField()
@@ -23,27 +23,27 @@ class RateLimit(peewee.Model):
 
     @classmethod
     def add(cls, key: str, amount: int, seconds: int) -> int:
-        """Count, and return the new count. The first count of a window makes it last so many seconds.
+        """Increase a counter and return the new count. A new window lasts `seconds` from its first count.
 
-        Counting is one statement, so that counts from other threads, processes and machines are never lost.
+        One statement does it, so no count of another thread, process or machine is lost.
         """
-        moment = utc_now()
-        cls.delete().where(cls.expires_at <= moment).execute()
+        now = utc_now()
+        cls.delete().where(cls.expires_at <= now).execute()
         query = (
-            cls.insert(key=key, count=amount, expires_at=moment + timedelta(seconds=seconds))
+            cls.insert(key=key, count=amount, expires_at=now + timedelta(seconds=seconds))
             .on_conflict(conflict_target=[cls.key], update={cls.count: cls.count + amount})
             .returning(cls.count)
         )
-        ((count,),) = list(query.tuples())  # to its end, where SQLite commits it
+        ((count,),) = list(query.tuples())  # fetches all rows, after which SQLite commits
         return int(count)
 
     @classmethod
     def current(cls, key: str) -> RateLimit | None:
-        """The counter of a window that has not ended."""
+        """Return the counter of the current window, or None."""
         return cls.get_or_none(cls.key == key, cls.expires_at > utc_now())
 
     @classmethod
     def delete_counters(cls, key: str | None = None) -> int:
-        """Delete one counter, or all, and return how many there were."""
+        """Delete one counter, or all, and return how many were deleted."""
         query = cls.delete()
         return (query.where(cls.key == key) if key is not None else query).execute()

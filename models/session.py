@@ -1,4 +1,4 @@
-"""Login sessions. A session is a row: delete it, and every copy of its cookie is worthless."""
+"""Login sessions. Each is a row: once it is deleted, no copy of its cookie is valid."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .user import User
 
 REMEMBER_DURATION = timedelta(days=30)
 IDLE_TIMEOUT = timedelta(hours=24)
-# How old the note of the last use may grow.
+# `used_at` is updated at most once per interval, so most requests write nothing.
 TOUCH_INTERVAL = timedelta(minutes=5)
 
 
 def hash_key(key: str) -> bytes:
-    """What is stored of a key. The key is 256 random bits, so a fast hash is enough (OWASP, Session Management)."""
+    """Return the stored hash of a key. For 256 random bits a fast hash is enough (OWASP, Session Management)."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 class Session(Model):
-    """One login of one user. `key` is known only to the code that opened it and to the client."""
+    """A login of a user. `key` is known only to the client and to the code that started the session."""
 
     key_hash = peewee.BlobField(unique=True)
     user = peewee.ForeignKeyField(User, on_delete="CASCADE")
@@ -43,9 +43,9 @@ class Session(Model):
     @classmethod
     @transactional
     def start(cls, user: User, remember: bool = False, instead_of: str | None = None) -> Session:
-        """Start a session of a user, and end the one with the key `instead_of`.
+        """Start a session and revoke the one with the key `instead_of`.
 
-        Raises `SessionExpired` where the account has just been deleted or its password changed.
+        Raises `SessionExpired` if the account was deleted or its password changed meanwhile.
         """
         if instead_of:
             cls.revoke(instead_of)
@@ -68,15 +68,15 @@ class Session(Model):
     @classmethod
     @transactional
     def register(cls, instead_of: str | None = None, **fields: Any) -> User:
-        """Insert an account and start its first session: both or neither. As `User.register` and `open`."""
+        """Insert an account and start its first session, in one transaction. See `User.register` and `start`."""
         user = User.register(**fields)
         cls.start(user, instead_of=instead_of)
         return user
 
     @classmethod
     def find_active(cls, key: str) -> Session | None:
-        """The live session with this key, with its user, by one query; its use is noted."""
-        for row in select_active_session(key_hash=hash_key(key), moment=utc_now()):
+        """Return the session with this key and its user, by one query, if it has not expired. Touch it."""
+        for row in select_active_session(key_hash=hash_key(key), now=utc_now()):
             session = cls.from_row(row[:SESSION_COLUMN_COUNT])
             session.user = User.from_row(row[SESSION_COLUMN_COUNT:])
             session.user.session = session
@@ -85,23 +85,23 @@ class Session(Model):
         return None
 
     def touch(self) -> None:
-        """Note that it is in use, at most once in `TOUCH_INTERVAL`, so that most reads write nothing."""
-        moment = utc_now()
-        if moment - self.used_at < TOUCH_INTERVAL:
+        """Extend the idle timeout. Writes at most once per `TOUCH_INTERVAL`."""
+        now = utc_now()
+        if now - self.used_at < TOUCH_INTERVAL:
             return
-        self.used_at = moment
+        self.used_at = now
         if not self.remember:
-            self.expires_at = moment + IDLE_TIMEOUT + TOUCH_INTERVAL
+            self.expires_at = now + IDLE_TIMEOUT + TOUCH_INTERVAL
         Session.update(used_at=self.used_at, expires_at=self.expires_at).where(Session.id == self.id).execute()
 
     @classmethod
     def revoke(cls, key: str) -> None:
-        """End the session with this key, where there is one, here and everywhere."""
+        """Delete the session with this key, if it exists. It ends in every process."""
         cls.delete().where(cls.key_hash == hash_key(key)).execute()
 
     @transactional
     def change_password(self, password_hash: str) -> None:
-        """Set the user's password and end every other session of that user. Raises `SessionExpired`."""
+        """Set the user's password and delete all other sessions of the user. Raises `SessionExpired`."""
         self.user.lock_for_update().update_account(password_hash=password_hash)
         Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
 
@@ -110,6 +110,6 @@ SESSION_COLUMN_COUNT = len(Session._meta.sorted_fields)
 
 
 @cached_statement
-def select_active_session(key_hash: Any, moment: Any) -> peewee.Query:
-    """The session with this key, if it has not ended, and its user."""
-    return Session.select(Session, User).join(User).where(Session.key_hash == key_hash, Session.expires_at > moment)
+def select_active_session(key_hash: Any, now: Any) -> peewee.Query:
+    """Select the session with this key that has not expired at `now`, with its user."""
+    return Session.select(Session, User).join(User).where(Session.key_hash == key_hash, Session.expires_at > now)

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""User accounts."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Picture:
 
     @property
     def double(self) -> str | None:
-        """The name of the file of twice the size, where there is one."""
+        """Return the name of the file of double size, or None."""
         return self.image.replace(".", "_2x.") if self.has_double else None
 
     @property
     def files(self) -> list[str]:
-        """The names of all its files."""
+        """Return the names of all its files."""
         return [name for name in (self.image, self.double) if name]
 
 
 class User(Model, UserMixin):
-    """An account. `session` is the `Session` that it came by, where it came by one."""
+    """An account. `session` is the `Session` that it was loaded with, if any."""
 
     username = peewee.CharField(max_length=40)
     username_key = peewee.TextField(unique=True)
@@ -62,20 +62,20 @@ class User(Model, UserMixin):
         table_name = "users"
 
     def get_id(self) -> str:
-        """What the login cookie holds: the key of the session, never the id of the user."""
+        """Return what Flask-Login stores in the cookie: the key of the session, not the id of the user."""
         if self.session is None or self.session.key is None:
-            raise ValueError("this user came by no session that was just opened")
+            raise ValueError("the user has no session that was just started")
         return self.session.key
 
     @property
     def picture(self) -> Picture:
-        """The profile picture."""
+        """Return the profile picture."""
         return Picture(self.image, self.image_width, self.image_height, self.image_has_double, self.image_is_default)
 
     @classmethod
     @transactional
     def register(cls, username: str, email: str, password_hash: str, picture: Picture) -> User:
-        """Insert an account. Raises `Conflict` where the name or the address is taken."""
+        """Insert an account and return it. Raises `Conflict` if the username or the email address is taken."""
         with translate_unique_violation(username, email):
             return cls.create(
                 username=username,
@@ -87,68 +87,69 @@ class User(Model, UserMixin):
 
     @classmethod
     def find_by_login(cls, username: str | None = None, email: str | None = None) -> User | None:
-        """The account with this name, or address, or (where both are given) with both."""
-        wanted = []
+        """Return the account with this username or email address (if both are given: with both), or None."""
+        conditions = []
         if username is not None:
-            wanted.append(cls.username_key == casefold_nfc(username))
+            conditions.append(cls.username_key == casefold_nfc(username))
         if email is not None:
-            wanted.append(cls.email == email)
-        return cls.get_or_none(*wanted) if wanted else None
+            conditions.append(cls.email == email)
+        return cls.get_or_none(*conditions) if conditions else None
 
     @classmethod
     def all_picture_files(cls, other: peewee.Database | None = None) -> Iterator[str]:
-        """The names of the files of all pictures, here or in another database, read a thousand accounts at a time."""
-        last = 0
-        while users := list(cls.select().where(cls.id > last).order_by(cls.id).limit(1000).bind(other or database)):
+        """Yield the names of all picture files in this or another database. Reads 1,000 accounts at a time."""
+        last_id = 0
+        while users := list(cls.select().where(cls.id > last_id).order_by(cls.id).limit(1000).bind(other or database)):
             for user in users:
                 yield from user.picture.files
-            last = users[-1].id
+            last_id = users[-1].id
 
     @transactional
     def update_account(self, picture: Picture | None = None, redrawn: bool = False, **fields: Any) -> Picture | None:
-        """Change the given fields and the picture, and return the picture whose files are of no more use.
+        """Update fields and optionally the picture; return the picture whose files must be deleted, if any.
 
-        A `redrawn` picture takes the place of a default one only: an upload that came meanwhile stays.
-        Raises `Conflict` where a new name or address is taken, and `SessionExpired` as `lock_for_update` does.
+        `redrawn`: replace only a default picture. If the user uploaded one meanwhile, that one stays, and `picture`
+        itself is returned.
+        Raises `Conflict` if the username or the email address is taken, and `SessionExpired` as `lock_for_update`.
         """
         if "username" in fields:
             fields["username_key"] = casefold_nfc(fields["username"])
         with translate_unique_violation(fields.get("username"), fields.get("email"), self):
-            now_stored = self.lock_for_update()
-            useless = now_stored.picture if picture else None
-            if picture and redrawn and not now_stored.image_is_default:
-                useless = picture
+            stored = self.lock_for_update()
+            replaced_picture = stored.picture if picture else None
+            if picture and redrawn and not stored.image_is_default:
+                replaced_picture = picture
             elif picture:
                 fields |= picture_columns(picture)
             if fields:
                 User.update(**fields).where(User.id == self.id).execute()
-        self.__data__.update(now_stored.__data__ | fields)
-        return useless
+        self.__data__.update(stored.__data__ | fields)
+        return replaced_picture
 
     @transactional
     def delete_account(self) -> Picture:
-        """Delete the account with its dogs and sessions, and return its picture. Raises `SessionExpired`."""
-        before = self.lock_for_update()
-        before.delete_instance()
-        return before.picture
+        """Delete the account, its dogs and its sessions; return its picture. Raises `SessionExpired`."""
+        stored = self.lock_for_update()
+        stored.delete_instance()
+        return stored.picture
 
     def lock_for_update(self) -> User:
-        """This account as it stands, held still until the end of the transaction.
+        """Return the stored row, locked until the end of the transaction (SELECT ... FOR UPDATE).
 
-        Raises `SessionExpired` where it has been deleted, or given another password, since it was read: the password
-        was checked some time ago, and nothing that an old one began may outlive its change.
+        Raises `SessionExpired` if the account was deleted or its password changed since it was loaded, so that nothing
+        is done on a stale password check.
         """
         query = User.select().where(User.id == self.id)
         if database.for_update:
             query = query.for_update()
         user = query.first()
         if user is None or user.password_hash != self.password_hash:
-            raise SessionExpired("This account has just been deleted, or its password changed")
+            raise SessionExpired("Account deleted or password changed; please log in again")
         return user
 
 
 def picture_columns(picture: Picture) -> dict[str, Any]:
-    """The columns that a picture is kept in."""
+    """Return the column values of a picture."""
     return {
         "image": picture.image,
         "image_width": picture.width,
@@ -160,7 +161,7 @@ def picture_columns(picture: Picture) -> dict[str, Any]:
 
 @contextmanager
 def translate_unique_violation(username: str | None, email: str | None, user: User | None = None) -> Iterator[None]:
-    """Part of a transaction, which turns the database's refusal of a duplicate into `Conflict`."""
+    """Run the block in a savepoint, and raise `Conflict` for a violated unique constraint."""
     try:
         with database.atomic():
             yield
@@ -171,6 +172,6 @@ def translate_unique_violation(username: str | None, email: str | None, user: Us
             taken.append("username")
         if email and User.select().where(others, User.email == email).exists():
             taken.append("email")
-        if not taken:  # pragma: no cover - the holder of the name was deleted within these microseconds
+        if not taken:  # pragma: no cover - the other account was deleted within these microseconds
             raise
         raise Conflict({field: CONFLICT_MESSAGES[field] for field in taken}) from error

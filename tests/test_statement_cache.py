@@ -212,7 +212,7 @@ def test_rows_are_namedtuples_of_stored_values(app: Flask, anna_row: User) -> No
     assert (row.id, row.name, row.owner, row.owner_key, row.user_id) == (made.id, "Rex", "ANNA", "anna", anna_row.id)
     assert (type(row.created_at), row.created_at.tzinfo) == (datetime, UTC)
     assert row.created_at == made.created_at == Dog.get().created_at
-    (both,) = select_active_session(key_hash=hash_key(session.key), moment=utc_now())
+    (both,) = select_active_session(key_hash=hash_key(session.key), now=utc_now())
     for place, column in enumerate([*Session._meta.sorted_fields, *User._meta.sorted_fields]):
         owner = Session if place < len(Session._meta.sorted_fields) else User
         expected = owner.get_by_id(session.id if owner is Session else anna_row.id).__data__[column.name]

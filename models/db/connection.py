@@ -1,7 +1,4 @@
-"""The database that the models speak to: a placeholder until `connect` gives it a real one.
-
-So importing the models opens nothing.
-"""
+"""The database of the models: a proxy until `connect` initializes it, so importing the models opens nothing."""
 
 from __future__ import annotations
 
@@ -13,35 +10,35 @@ import peewee
 from playhouse.db_url import parse
 
 from .postgres import PooledPostgresqlDatabase, retry_transaction
-from .sqlite import Sqlite
+from .sqlite import SingleWriterSqliteDatabase
 
 database = peewee.DatabaseProxy()
 
-SQLITE: dict[str, Any] = {
-    # Write-ahead: readers never wait for the writer, nor it for them. Full: what was answered survives a power cut.
+SQLITE_OPTIONS: dict[str, Any] = {
+    # Write-ahead log: readers and the writer do not block each other. Full: a commit survives a power cut.
     "pragmas": {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
-    # A transaction that will write takes the lock at its start; a later one could fail without waiting its turn.
+    # Take the write lock when a transaction begins; to upgrade a read lock later could fail without waiting.
     "lock_type": "IMMEDIATE",
-    "timeout": 10,
+    "timeout": 10,  # seconds
     "returning_clause": True,
 }
 
 
 def connect(url: str, pool_size: int = 20) -> peewee.Database:
-    """Point the models at the database of this URL. Nothing is opened before its first use.
+    """Initialize the models' database from a URL. Connections open at first use.
 
-    On SQLite each thread keeps a connection of its own, on PostgreSQL the threads share `pool_size`.
-    Raises `ValueError` where no database can be made of the URL.
+    SQLite has a connection per thread; on PostgreSQL, the threads of a process share up to `pool_size`.
+    Raises `ValueError` if the URL is invalid.
     """
     database.initialize(make_database(url, pool_size))
     return database.obj
 
 
 def make_database(url: str, pool_size: int = 20) -> peewee.Database:
-    """The database of this URL, for who moves rows between two. Raises as `connect` does."""
+    """Return the database of a URL without touching that of the models. Raises `ValueError` as `connect` does."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
-        return Sqlite(**{**parse(url), **SQLITE})
+        return SingleWriterSqliteDatabase(**{**parse(url), **SQLITE_OPTIONS})
     if scheme not in ("postgresql", "postgres"):
         raise ValueError("there is no driver for it")
     parts = parse(url, unquote_user=True, unquote_password=True)
@@ -51,29 +48,29 @@ def make_database(url: str, pool_size: int = 20) -> peewee.Database:
 
 
 def close_connections(opened: peewee.Database | None = None) -> None:
-    """Close this thread's connection, and those that no thread holds, to the models' database or another one."""
+    """Close this thread's connection and all idle ones, of the models' database or of another."""
     opened = opened or database.obj
     opened.close()
     if isinstance(opened, PooledPostgresqlDatabase):
         opened.close_idle()
 
 
-def transactional(deed: Callable[..., Any]) -> Callable[..., Any]:
-    """Do this in one transaction, or not at all.
+def transactional(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function to run in a transaction, and retry it on serialization failures (40001, 40P01).
 
-    Where the database has undone it to keep it in order with others, it is done again from its start; so it must do
-    nothing that can't be done twice. Within another such deed, it is a part of that.
+    The function must be idempotent: it may be called several times, so no cookies, files or network calls. Within a
+    transaction it joins that one and is not retried by itself.
     """
 
-    @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         if database.in_transaction():
-            return deed(*args, **kwargs)
+            return function(*args, **kwargs)
 
-        def once() -> Any:
+        def run_once() -> Any:
             with database.atomic():
-                return deed(*args, **kwargs)
+                return function(*args, **kwargs)
 
-        return retry_transaction(once)
+        return retry_transaction(run_once)
 
-    return done
+    return wrapper

@@ -1,4 +1,4 @@
-"""One at a time, on one machine."""
+"""A lock between the processes of one machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other thread or process of this machine is in such a block for this folder."""
+    """Hold the lock of a folder (flock(2)) for the block. Other threads and processes of this machine wait for it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""SQLite: what its driver raises late, what it undoes by itself, and who writes next."""
+"""SQLite: one writer at a time, and errors where peewee expects them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from typing import Any
 
 import peewee
 
-WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+WRITE_STATEMENTS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 def to_peewee_error(error: sqlite3.DatabaseError) -> peewee.DatabaseError:
-    """Peewee's error of the same name as one of the driver."""
+    """Return peewee's exception for one of the driver."""
     return getattr(peewee, type(error).__name__)(error, *error.args)
 
 
 class Cursor(sqlite3.Cursor):
-    """A cursor that raises peewee's errors also while rows are read.
+    """A cursor that can buffer the rows of a statement with RETURNING, and raises peewee's exceptions.
 
-    A write that returns rows is committed when the last one is read, and only then is there no room on the disk.
+    SQLite commits such a statement when its last row is fetched, so errors of the commit (e.g. disk full) would surface
+    outside of `execute_sql`.
     """
 
     buffered_rows: Iterator[Any] | None = None
 
     def buffer_rows(self) -> None:
-        """Read all rows, so that what gives them ends."""
+        """Fetch all rows, which ends the statement."""
         self.buffered_rows = iter(self.fetchall())
 
     def __iter__(self) -> Any:
         return super().__iter__() if self.buffered_rows is None else self.buffered_rows
 
     def fetchone(self) -> Any:
-        """The next row, or None."""
+        """Return the next row, or None."""
         if self.buffered_rows is not None:
             return next(self.buffered_rows, None)
         try:
@@ -43,7 +44,7 @@ class Cursor(sqlite3.Cursor):
             raise to_peewee_error(error) from error
 
     def fetchall(self) -> list[Any]:
-        """The rows that are left."""
+        """Return the remaining rows."""
         if self.buffered_rows is not None:
             return list(self.buffered_rows)
         try:
@@ -52,37 +53,38 @@ class Cursor(sqlite3.Cursor):
             raise to_peewee_error(error) from error
 
 
-class Sqlite(peewee.SqliteDatabase):
-    """A database in a file. Each thread keeps a connection of its own.
+class SingleWriterSqliteDatabase(peewee.SqliteDatabase):
+    """A database in a file, with a connection per thread and a lock for its writers.
 
-    Threads write in turns. SQLite lets one write at a time too, but who waits for it sleeps, for longer and longer, and
-    looks again: among sixteen threads some would wait for seconds, and between two of them nobody would write.
+    SQLite allows one writer at a time, but its busy handler polls with back-off, which starves threads under
+    contention. A lock of the process wakes the next writer at once.
 
-    SQLite may undo a transaction by itself, on a full disk for one. To undo it once more would fail, and hide why.
+    SQLite rolls back by itself after some errors, such as a full disk. Rolling back again would fail and hide the
+    cause, so it is skipped.
     """
 
     _timeout: float
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.write_lock = threading.Lock()
-        self.thread = threading.local()  # `has_turn`: whether it is this thread's
+        self.writer_lock = threading.Lock()
+        self.thread = threading.local()  # `is_writer`: whether this thread holds the lock
 
     def acquire_write_lock(self) -> None:
-        """Wait until no other thread of this process writes."""
-        if not self.write_lock.acquire(timeout=self._timeout):
+        """Wait until no other thread of this process writes. Raises `peewee.OperationalError` after the timeout."""
+        if not self.writer_lock.acquire(timeout=self._timeout):
             raise peewee.OperationalError("database is locked")
-        self.thread.has_turn = True
+        self.thread.is_writer = True
 
     def release_write_lock(self) -> None:
-        """Let the next thread write, where it was the turn of this one."""
-        if getattr(self.thread, "has_turn", False):
-            self.thread.has_turn = False
-            self.write_lock.release()
+        """Release the lock if this thread holds it."""
+        if getattr(self.thread, "is_writer", False):
+            self.thread.is_writer = False
+            self.writer_lock.release()
 
     @contextmanager
-    def exclusive_write(self) -> Iterator[None]:
-        """The turn of this thread."""
+    def write_lock(self) -> Iterator[None]:
+        """Hold the lock for the block."""
         self.acquire_write_lock()
         try:
             yield
@@ -90,26 +92,26 @@ class Sqlite(peewee.SqliteDatabase):
             self.release_write_lock()
 
     def cursor(self, named_cursor: Any = None) -> Cursor:
-        """A cursor on this thread's connection."""
+        """Return a cursor on this thread's connection."""
         return self.connection().cursor(Cursor)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement. One that writes on its own is over when this returns, with all rows that it gives."""
+        """Execute a statement. Outside a transaction, a write is committed when this returns."""
         if sql.startswith("ROLLBACK TO ") and not self.connection().in_transaction:
             return None
-        if self.in_transaction() or not sql.startswith(WRITES):
+        if self.in_transaction() or not sql.startswith(WRITE_STATEMENTS):
             return super().execute_sql(sql, params)
-        with self.exclusive_write():
+        with self.write_lock():
             cursor = super().execute_sql(sql, params)
             cursor.buffer_rows()
         return cursor
 
     def rows(self, sql: str, params: Any = None) -> list[Any]:
-        """Run a statement, and read all its rows."""
+        """Execute a statement and return all its rows."""
         return self.execute_sql(sql, params).fetchall()
 
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction, which has the turn until it ends, unless it is one that only reads: `DEFERRED`."""
+        """Begin a transaction. It holds the lock until it ends, unless it is `DEFERRED` and so only reads."""
         if lock_type != "DEFERRED":
             self.acquire_write_lock()
         try:
@@ -119,12 +121,12 @@ class Sqlite(peewee.SqliteDatabase):
             raise
 
     def commit(self) -> None:
-        """End a transaction. Where this fails, `rollback` follows."""
+        """Commit. If this fails, peewee calls `rollback` next."""
         super().commit()
         self.release_write_lock()
 
     def rollback(self) -> None:
-        """Undo a transaction, where there still is one."""
+        """Roll back, unless SQLite has done so itself."""
         try:
             if self.connection().in_transaction:
                 super().rollback()

@@ -1,4 +1,4 @@
-"""Accounts, sessions, dogs and the counters of the limits."""
+"""Create the tables of users, sessions, dogs and rate limits."""
 
 from peewee import (
     SQL,
@@ -19,11 +19,11 @@ from playhouse.migrate import SchemaMigrator
 
 
 def up(migrator: SchemaMigrator, db: Database) -> None:
-    # SQLite would otherwise give a deleted row's id to the next one: an old URL or ETag would name a stranger.
-    never_again = [SQL("AUTOINCREMENT")] if isinstance(db, SqliteDatabase) else []
+    # Else SQLite would reuse the id of a deleted row, and an old URL or ETag would refer to another row.
+    autoincrement = [SQL("AUTOINCREMENT")] if isinstance(db, SqliteDatabase) else []
 
     class Row(Model):
-        id = BigAutoField(constraints=[*never_again])
+        id = BigAutoField(constraints=[*autoincrement])
 
         class Meta:
             database = db

@@ -1,4 +1,4 @@
-"""Texts to find and sort by are compared byte by byte, as SQLite does, and not as PostgreSQL's locale would."""
+"""Compare texts byte by byte on PostgreSQL, as SQLite does, whatever the locale of the database."""
 
 from peewee import Database, PostgresqlDatabase
 from playhouse.migrate import SchemaMigrator
@@ -7,14 +7,14 @@ COLUMNS = {"users": ("username_key", "email"), "dogs": ("name_key", "owner_key",
 
 
 def up(migrator: SchemaMigrator, db: Database) -> None:
-    compare_by(db, "C")
+    set_collation(db, "C")
 
 
 def down(migrator: SchemaMigrator, db: Database) -> None:
-    compare_by(db, "default")
+    set_collation(db, "default")
 
 
-def compare_by(db: Database, collation: str) -> None:
+def set_collation(db: Database, collation: str) -> None:
     if not isinstance(db, PostgresqlDatabase):
         return
     for table, columns in COLUMNS.items():

@@ -1,15 +1,15 @@
-"""An index for the search of dogs: of all that is three letters in a row. Where the database has none, it does without.
+"""Create a trigram index for the search of dogs, if the database supports one.
 
-SQLite's says which dogs have these letters in a text, but not where (`detail=none`), so it is small and quick to write.
-Triggers keep it up to date; a change that leaves the texts as they were does not touch it.
+On SQLite it is an FTS5 table that knows which dogs have a trigram, but not where (`detail=none`), so it is small and
+fast to write. Triggers keep it up to date; an update that leaves the texts unchanged does not touch it.
 """
 
 from peewee import Database, DatabaseError, OperationalError, SqliteDatabase
 from playhouse.migrate import SchemaMigrator
 
-TOKENIZER = "trigram case_sensitive 1"  # the texts have no case
+TOKENIZER = "trigram case_sensitive 1"  # the texts are case-folded
 
-SQLITE = (
+SQLITE_STATEMENTS = (
     """
     CREATE TRIGGER dogs_search_insert AFTER INSERT ON dogs BEGIN
         INSERT INTO dogs_search (rowid, name_key, owner_key, breed_key)
@@ -31,16 +31,16 @@ SQLITE = (
         VALUES (new.id, new.name_key, new.owner_key, new.breed_key);
     END
     """,
-    # Each commit adds a small part to the index. Eight are merged at a time: each merge writes them once more.
+    # Each commit adds a segment to the index. Merge eight at a time, because each merge writes them again.
     "INSERT INTO dogs_search (dogs_search, rank) VALUES ('automerge', 8)",
     "INSERT INTO dogs_search (dogs_search) VALUES ('rebuild')",
-    # What is there now becomes one part, so that the merges leave it alone for long.
+    # Merge all existing rows into one segment, which later merges rarely touch.
     "INSERT INTO dogs_search (dogs_search) VALUES ('optimize')",
 )
 
-# To sort in the letters of each new dog at once would be slow. They are put aside, and sorted in before there are too
-# many to be looked through with each search. The unit is a kilobyte.
-POSTGRESQL = """
+# New dogs go to a pending list (fastupdate), because inserting each of their trigrams at once is slow. A search scans
+# the list, so it is limited, in kilobytes.
+POSTGRESQL_INDEX = """
 CREATE INDEX dogs_search ON dogs USING gin (name_key gin_trgm_ops, owner_key gin_trgm_ops, breed_key gin_trgm_ops)
 WITH (gin_pending_list_limit = 256)
 """
@@ -49,9 +49,9 @@ WITH (gin_pending_list_limit = 256)
 def up(migrator: SchemaMigrator, db: Database) -> None:
     if not isinstance(db, SqliteDatabase):
         if has_extension(db):
-            db.execute_sql(POSTGRESQL)
+            db.execute_sql(POSTGRESQL_INDEX)
     elif create_table(db):
-        for statement in SQLITE:
+        for statement in SQLITE_STATEMENTS:
             db.execute_sql(statement)
 
 
@@ -65,7 +65,7 @@ def down(migrator: SchemaMigrator, db: Database) -> None:
 
 
 def create_table(db: Database) -> bool:
-    """Create SQLite's index without its content. Return whether this SQLite supports it."""
+    """Create SQLite's index, empty. Return whether this SQLite supports it."""
     try:
         with db.atomic():
             db.execute_sql(
@@ -73,18 +73,18 @@ def create_table(db: Database) -> bool:
                 f" content_rowid='id', tokenize='{TOKENIZER}', detail=none, columnsize=0)"
             )
     except OperationalError as error:
-        if "no such" not in str(error):  # module, or tokenizer
+        if "no such" not in str(error):  # such module or tokenizer
             raise
         return False
     return True
 
 
 def has_extension(db: Database) -> bool:
-    """Return whether PostgreSQL has pg_trgm, or lets us add it, and finds it without a schema name."""
+    """Return whether PostgreSQL has pg_trgm or can add it, on the search path."""
     try:
         with db.atomic():
             db.execute_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-    except DatabaseError:  # it is not on the server, or may not be added
+    except DatabaseError:  # not installed on the server, or not permitted
         return False
-    known = "SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid)"
-    return db.execute_sql(known).fetchone() is not None
+    visible = "SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid)"
+    return db.execute_sql(visible).fetchone() is not None

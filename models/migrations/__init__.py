@@ -1,4 +1,4 @@
-"""The schema's history: `NNNN_name.py` files beside this one, run in order by peewee's own runner."""
+"""Migrations of the schema: the `NNNN_name.py` files in this folder, applied in order by peewee's runner."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ from playhouse.migrations import Migration, Runner
 
 from ..db.file_lock import exclusive_lock
 
-# The number of the lock that upgrades of a PostgreSQL database wait for: "kennel" in ASCII.
+# The key of PostgreSQL's advisory lock for upgrades: "kennel" in ASCII.
 LOCK = 0x6B656E6E656C
 
 
 def runner(database: peewee.Database) -> Runner:
-    """Peewee's runner for our migrations."""
+    """Return peewee's runner for these migrations."""
     return Runner(database, str(Path(__file__).parent))
 
 
 def status(database: peewee.Database) -> list[Migration]:
-    """All migrations in order; `applied` is the moment one was applied, or None."""
+    """Return all migrations in order. `applied` is the time at which one was applied, or None."""
     return runner(database).status()
 
 
 def upgrade(database: peewee.Database) -> list[str]:
-    """Bring the schema up to date, and return the names of the migrations applied.
+    """Apply all pending migrations in one transaction, and return their names.
 
-    It is all of them or none, and two upgrades at once are safe: the second waits for the first.
+    Concurrent upgrades are safe: the second waits for the first.
     """
     if isinstance(database, peewee.SqliteDatabase):
         return upgrade_sqlite(database)
     with database.atomic():
-        database.execute_sql("SET LOCAL statement_timeout = 0")  # to wait, and to build an index, may take long
+        database.execute_sql("SET LOCAL statement_timeout = 0")  # waiting and building an index may take long
         database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         return runner(database).up()
 
 
 def upgrade_sqlite(database: peewee.SqliteDatabase) -> list[str]:
-    """As `upgrade`."""
-    # The lock comes before the connection: two that make a new file write-ahead at once get in each other's way.
+    """Do the same as `upgrade`, on SQLite."""
+    # Lock before connecting: two processes that switch a new file to write-ahead mode at once fail.
     path = Path(database.database)
     with exclusive_lock(path.parent):
-        path.touch(mode=0o600)  # it holds addresses and password hashes
+        path.touch(mode=0o600)  # it holds email addresses and password hashes
         database.connect(reuse_if_open=True)
-        # A migration that rebuilds a table would cascade with these on. Within a transaction they can't be switched.
+        # Rebuilding a table would cascade deletes. The setting cannot be changed within a transaction.
         database.foreign_keys = 0
         try:
             with database.atomic():
                 applied = runner(database).up()
                 if applied and database.execute_sql("PRAGMA foreign_key_check").fetchone():
-                    raise peewee.IntegrityError("the migrations would break foreign keys: rows would point to nothing")
+                    raise peewee.IntegrityError(
+                        "the migrations would violate foreign keys: rows would reference missing rows"
+                    )
             return applied
         finally:
             database.foreign_keys = 1
