@@ -61,7 +61,7 @@ def snapshot(database: peewee.Database) -> Iterator[None]:
     """
     is_sqlite = isinstance(database, peewee.SqliteDatabase)
     if is_sqlite and not Path(database.database).exists():  # connecting would create an empty one
-        raise CopyError("There is no such database. First run: flask --app run db upgrade")
+        raise CopyError("The database does not exist. First run: flask --app run db upgrade")
     with database.atomic("DEFERRED") if is_sqlite else database.atomic():
         if not is_sqlite:
             database.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -76,7 +76,9 @@ def require_known_migrations(database: peewee.Database) -> None:
     """Raise `CopyError` if a newer version of Kennel migrated the database."""
     unknown = unknown_migrations(database)
     if unknown:
-        raise CopyError(f"A newer version of Kennel has made this schema ({', '.join(unknown)}). Use that version")
+        raise CopyError(
+            f"The database was migrated by a newer version of Kennel ({', '.join(unknown)}). Use that version"
+        )
 
 
 def unknown_migrations(database: peewee.Database) -> list[str]:
@@ -101,7 +103,7 @@ def migrate_target(target: peewee.Database, source: peewee.Database) -> None:
     Raises `CopyError`, without having changed anything, if the target is the source or has rows.
     """
     if is_same(source, target):
-        raise CopyError("Both are the same database")
+        raise CopyError("Source and target are the same database")
     exists = not isinstance(target, peewee.SqliteDatabase) or Path(target.database).exists()
     if exists:  # connecting would create an empty file
         require_known_migrations(target)
@@ -128,7 +130,7 @@ def require_empty(target: peewee.Database) -> None:
     tables = target.get_tables()
     for model in MODELS:
         if table_name(model) in tables and model.select().bind(target).exists():
-            raise CopyError(f"The new database is not empty: {table_name(model)} has rows")
+            raise CopyError(f"The target is not empty: {table_name(model)} has rows")
 
 
 def copy_rows(source: peewee.Database, target: peewee.Database, progress: Callable[[int], Any]) -> list[TableCopy]:

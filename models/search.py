@@ -27,12 +27,12 @@ from .db.statements import BindParam
 from .dog import Dog
 
 TRIGRAM_LENGTH = 3
-# Up to so many dogs the index is faster than a sequential scan that may find nothing.
+# Up to this many matches the index is faster than a sequential scan that may find nothing.
 INDEX_SCAN_LIMIT = 4000
-# SQLite: a sequential scan is interrupted after so many steps of its virtual machine. A dog takes about a dozen.
+# SQLite: interrupt a sequential scan after this many steps of its virtual machine. A dog takes about a dozen.
 MAX_VM_STEPS = 150_000
-# PostgreSQL: a sequential scan ends after so many dogs. It is the long one if more than `ESTIMATE_THRESHOLD` matches
-# are estimated, since the index would take longer for these.
+# PostgreSQL: end a sequential scan after this many dogs. Do the long one if more than `ESTIMATE_THRESHOLD` matches are
+# estimated, because the index takes longer for these.
 SHORT_SCAN_ROWS = 5000
 LONG_SCAN_ROWS = ESTIMATE_THRESHOLD = 50_000
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import atexit
 import os
 import random
-import select
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 from weakref import WeakSet
 
 import peewee
 from psycopg.pq import TransactionStatus
-from psycopg_pool import ConnectionPool
 
 from .errors import sqlstate
+from .pool import LifoConnectionPool, PoolEntry, is_connection_alive
 
 # How many seconds to wait for a connection, and for a statement: as long as for SQLite's lock.
 TIMEOUT_SECONDS = 10
 # Maximum threads per process that may hold or wait for a connection (of 128). Beyond it, fail fast, so that a stalled
 # database cannot exhaust the thread pool.
 MAX_WAITERS = 96
-# A connection that was not needed for so long is closed, one per interval. In seconds.
+# Close a connection if it was not needed for this interval. One per interval.
 MAX_IDLE_SECONDS = 60
-# A connection is replaced at this age, so that memory grows neither here nor in the server. In seconds.
+# Replace a connection at this age, so that the memory of its server process does not grow for ever.
 MAX_LIFETIME_SECONDS = 3600
 MAX_ATTEMPTS = 10
 
@@ -49,58 +46,6 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 # Serialization failure and deadlock: the database rolled back, and the transaction may be retried. CockroachDB and
 # YugabyteDB use the same codes.
 RETRYABLE_SQLSTATES = ("40001", "40P01")
-
-
-class PoolEntry:
-    """What the pool holds: a connection that is opened by the thread that uses it.
-
-    psycopg_pool opens connections in threads of its own, with a back-off between attempts, while callers wait for their
-    timeout and never learn the cause. A pool entry lets each caller see the error at once, and recover at once.
-    """
-
-    # What the pool reads of a psycopg connection: an entry is returned idle.
-    pgconn = SimpleNamespace(transaction_status=TransactionStatus.IDLE)
-    connection: Any = None
-    pool: ConnectionPool[Any]
-
-    @classmethod
-    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Return an entry without a connection."""
-        return cls()
-
-    def close(self) -> None:
-        """Close the connection: the entry is too old, was idle for too long, or the connection is broken."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
-class Stack(deque[PoolEntry]):
-    """The idle entries. The last one in is the first one out, and those without a connection come last.
-
-    So as long as one has a connection, no other is opened, which might fail.
-    """
-
-    def append(self, entry: PoolEntry) -> None:
-        """Add an entry."""
-        if entry.connection is None:
-            super().append(entry)
-        else:
-            self.appendleft(entry)
-
-
-class LifoConnectionPool(ConnectionPool[Any]):
-    """A pool that hands out the connection that was used last, whose memory is in the processor's caches.
-
-    psycopg_pool takes turns among all connections, with which one thread alone is half as fast after a burst.
-    """
-
-    _pool: Any
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(open=False, **kwargs)
-        self._pool = Stack()
-        self.open()
 
 
 class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
@@ -129,10 +74,10 @@ class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
 
     def reset_pool(self) -> None:
         """Start without a pool. It opens at first use, because it starts threads."""
-        self.pool: ConnectionPool[Any] | None = None
+        self.pool: LifoConnectionPool | None = None
         self.pool_lock = threading.Lock()
 
-    def open_pool(self) -> ConnectionPool[Any]:
+    def open_pool(self) -> LifoConnectionPool:
         """Return the pool of this process, open."""
         with self.pool_lock:
             if self.pool is None:
@@ -179,9 +124,10 @@ class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
     @property
     def in_use(self) -> int:
         """How many connections the threads of this process hold now."""
-        if self.pool is None:
+        pool = self.pool
+        if pool is None:
             return 0
-        stats = self.pool.get_stats()
+        stats = pool.get_stats()
         return stats["pool_size"] - stats["pool_available"]
 
     def close_idle(self) -> None:
@@ -253,13 +199,14 @@ class PooledPostgresqlDatabase(peewee.PostgresqlDatabase):
 
 databases: WeakSet[PooledPostgresqlDatabase] = WeakSet()
 # Kept so that no finalizer runs: it would use locks which threads of the parent may have held.
-inherited_pools: list[ConnectionPool[Any] | None] = []
+inherited_pools: list[LifoConnectionPool] = []
 
 
 def forget_inherited_pools() -> None:
     """In a forked child: start without the parent's connections and threads."""
     for database in databases:
-        inherited_pools.append(database.pool)
+        if database.pool:
+            inherited_pools.append(database.pool)
         database.reset_pool()
 
 
@@ -271,19 +218,6 @@ def close_pools() -> None:
 
 os.register_at_fork(after_in_child=forget_inherited_pools)
 atexit.register(close_pools)
-
-
-def is_connection_alive(connection: Any) -> bool:
-    """Return whether the server still has this idle connection.
-
-    A server only ever sends an idle client that it closes the connection, so data to read means that. To look costs a
-    microsecond; a query would cost a round trip.
-    """
-    if connection.closed:
-        return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
 
 
 def retry_transaction(operation: Callable[[], Any]) -> Any:
