@@ -181,7 +181,9 @@ def test_an_argument_that_defeats_the_cache_raises(app: Flask, argument: str) ->
 
 
 @pytest.mark.parametrize(
-    "shape", [Dog, "id", None, True, 7, Dog.id, list_dogs, Dog.select, len, ("id", (Dog, list_dogs))], ids=repr
+    "shape",
+    [Dog, "id", None, True, 7, Dog.id, list_dogs, Dog.select, len, ("id", (Dog, list_dogs))],
+    ids=["model", "text", "none", "bool", "int", "column", "function", "classmethod", "built-in", "tuple"],
 )
 def test_an_argument_that_is_the_same_in_each_call_is_accepted(app: Flask, shape: Any) -> None:
     assert dogs_by(shape, strategy=1) == dogs_by(shape, strategy=2) == []
