@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -328,6 +328,15 @@ def test_checksum_mismatch_rolls_back(populated_app: Flask, target: str) -> None
     assert_rolled_back(target)
 
 
+@pytest.fixture
+def default_sigint() -> Iterator[None]:
+    """Let SIGINT interrupt this process, which ignores it where a script has started it in the background."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("default_sigint")
 def test_sigint_rolls_back(populated_app: Flask, target: str) -> None:
     main_thread = threading.get_ident()
 
