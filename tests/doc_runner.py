@@ -63,7 +63,7 @@ VOLATILE = [
 # Files that are made in the folder of a project while it runs, is tested or built.
 GENERATED = (
     *(".git", ".venv", "node_modules", "dist", "__pycache__", ".*_cache", ".coverage*"),
-    *("instance", "*.sqlite*", "*.webp", ".env", "backup"),
+    *("instance", "*.sqlite*", "*.webp", ".env", "*.tar"),
 )
 # A React app as `npm create vite@latest my-app -- --template react-ts` makes it. TypeScript writes nothing.
 VITE_APP = {

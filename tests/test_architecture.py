@@ -134,44 +134,35 @@ def test_packages_have_no_import_cycle() -> None:
     assert_acyclic(graph)
 
 
-def layers() -> list[tuple[str, ...]]:
-    """Return the layers of docs/architecture.md, from top to bottom, as names of modules and packages."""
+def layers() -> list[list[str]]:
+    """Return the layers of docs/architecture.md, from top to bottom, each as names of modules and packages."""
     lines = re.findall(r"^\d+\. ((?:`\S+`(?:, )?)+)$", PAGE, re.MULTILINE)
-    return [
-        tuple(path.removesuffix("/").removesuffix(".py").replace("/", ".") for path in re.findall(r"`(\S+)`", line))
-        for line in lines
+    return [[module_name(ROOT / path.removesuffix("/")) for path in re.findall(r"`(\S+)`", line)] for line in lines]
+
+
+def place(module: str) -> tuple[int, str]:
+    """Return the number of a module's layer, and the part of that layer that the module belongs to."""
+    found = [
+        (number, name)
+        for number, names in enumerate(layers())
+        for name in names
+        # `api`, of `api/__init__.py`, is not the place of the modules in it.
+        if module == name or (name != "api" and module.startswith(f"{name}."))
     ]
-
-
-def layer_of(module: str) -> int | None:
-    """Return the number of a module's layer."""
-    for number, names in enumerate(layers()):
-        for name in names:
-            if module == name.removesuffix(".__init__") or (f"{module}.".startswith(f"{name}.")):
-                return number
-    return None
-
-
-def test_every_module_belongs_to_a_layer() -> None:
-    assert len(layers()) > 5
-    assert {module for module in MODULES if layer_of(module) is None} == set()
+    assert len(found) == 1, f"{module} is not in one layer of docs/architecture.md: {found}"
+    return found[0]
 
 
 def test_layers_import_only_from_layers_below() -> None:
-    layer = {module: layer_of(module) for module in MODULES}
-    component = {
-        module: next(
-            name for name in layers()[layer[module] or 0] if f"{module}.".startswith(name.removesuffix("__init__"))
-        )
-        for module in MODULES
-    }
+    places = {module: place(module) for module in MODULES}
     upward = {
         f"{module} imports {name}"
         for module in MODULES
         for name in imported_modules(module)
-        if component[module] != component[name] and layer[module] >= layer[name]
+        if places[module] != places[name] and places[module][0] >= places[name][0]
     }
 
+    assert len(layers()) > 5
     assert upward == set()
 
 
@@ -218,7 +209,7 @@ def test_architecture_page_names_only_what_exists() -> None:
 
 # --- What happens at import ---
 
-# Runs a statement, and prints as JSON what it opened: connections, files for writing, and files of the project but code.
+# Runs a statement, and prints as JSON what it opened: connections, files for writing, and project files but code.
 AUDITED_STATEMENT = """
 import json, os, sys, threading
 seen = []
@@ -240,7 +231,7 @@ print(json.dumps([seen, sorted(after - handles), threading.active_count(), os.li
 
 
 def audit(statement: str, folder: Path) -> tuple[list[list[str]], list[str], int, list[str]]:
-    """Return what a statement opens, the file descriptors it keeps, the number of threads, and the files in its folder."""
+    """Return what a statement opens, the file descriptors it keeps, the threads, and the files in its folder."""
     code = AUDITED_STATEMENT.format(root=f"{ROOT}/", venv=f"{ROOT}/.venv/", statement=statement)
     # -B: without bytecode, which Python itself writes.
     command = [sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]

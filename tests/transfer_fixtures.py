@@ -71,7 +71,19 @@ def populated_app(app: Flask) -> Flask:
     assert bob.post("/user/login", json={"username": "Bob", "password": "wrong password"}).status_code == 401
     for key in ("Z", "a", "ä", "_"):  # collations of locales sort these unlike their bytes
         RateLimit.add(key, 2**31 - 9, 60)
+    for model in MODELS:
+        if not model.select().exists():
+            model.create(**{field.name: sample_value(field) for field in model._meta.sorted_fields[1:]})
     return app
+
+
+def sample_value(field: peewee.Field) -> Any:
+    """Return a value for a column of a model that has no rows yet, such as one of a new resource."""
+    if isinstance(field, peewee.ForeignKeyField):
+        return field.rel_model.select().order_by(field.rel_model.id).first()
+    if isinstance(field, peewee.DateTimeField):
+        return datetime(2024, 2, 29, 12, tzinfo=UTC)
+    return 1 if isinstance(field, peewee.IntegerField) else "Rex"
 
 
 def read_rows(source: peewee.Database) -> dict[str, list[tuple[Any, ...]]]:
