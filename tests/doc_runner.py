@@ -25,9 +25,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 STARTS_SERVER = re.compile(r"make run|.*run\.py")
+CLONES = re.compile(r"git clone .*\ncd .*\n")  # which `copy_project` has done
 STOPS_SERVER = re.compile(r"[Ss]top the server")
 FILE = re.compile(r"`([\w./-]+)`[^`]*:$")
 ADDRESS = re.compile(r"// On (http://\S+)\n")
@@ -197,7 +198,7 @@ class DocRunner:
         # httpie waits for a body if its input is not a terminal.
         self.terminal = os.openpty()
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST_", "COV_"))},
             "PATH": f"{self.add_commands()}:{os.environ['PATH']}",
             "HTTPIE_CONFIG_DIR": str(project.parent / "httpie"),
             "PYTHON": sys.executable,
@@ -223,11 +224,19 @@ class DocRunner:
             "http": f'exec {sys.executable} -m httpie --check-status "$@"',
             "node": "exit 1",
             "npm": f'[ "$1" != create ] || cp -R {template} my-app',
-            "npx": f'export PATH={shlex.quote(os.environ["PATH"])}; exec {NODE_MODULES}/.bin/"$@"',
+            "npx": f'export PATH={shlex.quote(os.environ["PATH"])}; exec {NODE_MODULES}/.bin/"${{1%@*}}" "${{@:2}}"',
         }.items():
-            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).write_text(f"#!/bin/bash\n{script}\n")
             (folder / name).chmod(0o755)
         return folder
+
+    def use_node(self) -> None:
+        """Use the real Node.js, and the packages of the client, so that `make` includes the client."""
+        for name in ("node", "npm", "npx"):
+            (self.project.parent / "bin" / name).unlink()
+        client = self.project / "client"
+        (client / "node_modules").symlink_to(NODE_MODULES)
+        os.utime(client / "package-lock.json", (0, 0))  # older than the packages, so that `make` does not install them
 
     def close(self) -> None:
         """Stop the server, and close the terminal."""
@@ -243,14 +252,14 @@ class DocRunner:
         """Return an output with the addresses and paths of the documents."""
         return replace_words(text, {local: documented for documented, local in self.local.items()})
 
-    def follow_page(self, document: Path) -> None:
-        """Follow a document from its first line, with the server running, in a new shell and new tabs."""
+    def follow_page(self, document: Path, without: Collection[str] = ()) -> None:
+        """Follow a document `without` some commands, with the server running, in a new shell and new tabs."""
         self.shell_variables.unlink(missing_ok=True)
         for tab in self.tabs.values():
             tab.goto("about:blank")  # which ends the names that scripts have declared
         self.tabs.clear()
         try:
-            self.follow(START, *parse_blocks(document))
+            self.follow(START, *(block for block in parse_blocks(document) if block.text not in without))
         except AssertionError as error:
             error.add_note(f"on the page {document.name}")
             raise
@@ -260,6 +269,7 @@ class DocRunner:
         for block in blocks:
             if STOPS_SERVER.search(block.above):
                 self.stop_server()
+            block = replace(block, text=CLONES.sub("", block.text))
             match block.kind:
                 case "sh" if STARTS_SERVER.match(block.text):
                     self.start_server(block)

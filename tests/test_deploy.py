@@ -19,7 +19,7 @@ from api.config import Config
 from models.db.connection import make_database
 
 from .cluster import photo_file, registration_fields
-from .doc_runner import blocks_of
+from .doc_runner import parse_blocks
 from .live_server import ROOT, Server
 from .s3 import Bucket
 
@@ -102,7 +102,7 @@ def test_dockerfile_has_unprivileged_user_and_supported_python() -> None:
 
 def find_block(text: str) -> str:
     """Return the only code block of the page that contains this text."""
-    (found,) = (block.text for block in blocks_of(ROOT / "docs" / "high-availability.md") if text in block.text)
+    (found,) = (block.text for block in parse_blocks(ROOT / "docs" / "high-availability.md") if text in block.text)
     return found
 
 
