@@ -59,7 +59,7 @@ VOLATILE = [
     (r'("(?:\w+_)?id": ?)\d+', r'\1"<id>"'),
     (r'(etag: ")\d+', r"\1<id>"),
     (r"(user_id=)\d+", r"\1<id>"),
-    (r"(?<=Copied )\d+", "<count>"),
+    (r"\d+(?= copied)", "<count>"),
 ]
 # Files that are made in the folder of a project while it runs, is tested or built.
 GENERATED = (
