@@ -161,7 +161,7 @@ def test_react_app_compiles_and_works(doc_runner: DocRunner, react_app: str) -> 
     expect(page.get_by_role("alert")).to_have_text("Username or Password is incorrect")
     page.get_by_placeholder("Password").fill("correct horse")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_placeholder("Name").fill("Astor")
+    page.get_by_placeholder("Name", exact=True).fill("Astor")
     page.get_by_role("button", name="Add").click()
     expect(page.get_by_role("alert").filter(has_text="1 to 80")).to_be_visible()
     page.get_by_placeholder("Breed").fill("Boxer")
