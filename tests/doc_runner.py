@@ -7,8 +7,8 @@ The language of a block says what happens to it:
 - `js` is pasted into the console of a page on http://localhost:3000, or on the address that its first line names
   (`// On http://...`). `// → value` asserts the value of the expression before it.
 - `html` is inserted into that page.
-- `diff` changes the file that the line above it names. A block of `ini` for a `.env` sets these variables in it. Any
-  other block is the content of the file that the line above names. Files outside the project are not written; services
+- `diff` changes the file that the paragraph above it names. A block of `ini` for a `.env` sets these variables in it. Any
+  other block is the content of the file that the paragraph above names. Files outside the project are not written; services
   among them are started.
 
 A block of `json` or `text` right below is the expected output. "Stop the server" in the line above a block does that.
@@ -40,14 +40,14 @@ from .live_server import ROOT, Server, free_port
 
 NODE_MODULES = ROOT / "client" / "node_modules"
 BLOCK = re.compile(
-    r"(?:^(?P<above>[^\n]+)\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```\n"
+    r"(?:^(?P<above>(?:(?!```)[^\n]+\n)+)\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```\n"
     r"(?:\n```(?P<answer_kind>json|text)\n(?P<answer>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
 STARTS_SERVER = re.compile(r"make run|.*run\.py")
 CLONES = re.compile(r"git clone .*\ncd .*\n")  # which `copy_project` has done
-STOPS_SERVER = re.compile(r"[Ss]top the server")
-FILE = re.compile(r"`([\w./-]+)`[^`]*:$")
+STOPS_SERVER = re.compile(r"[Ss]top\s+the\s+server")
+FILE = re.compile(r"`([\w./-]+)`[^`]*:\n?$")
 ADDRESS = re.compile(r"// On (http://\S+)\n")
 CLAIM = re.compile(r"^( *)(\S.*?);? +// → (.+)$", re.MULTILINE)
 # What differs from one run to the next, on a database that other pages have used.
@@ -110,7 +110,7 @@ function claim(actual, expected) {
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a document: its language and content, the line above it, and the expected output below it."""
+    """A block of a document: its language and content, the paragraph above it, and the expected output below it."""
 
     kind: str
     text: str
