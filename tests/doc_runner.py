@@ -7,11 +7,11 @@ The language of a block says what happens to it:
 - `js` is pasted into the console of a page on http://localhost:3000, or on the address that its first line names
   (`// On http://...`). `// → value` asserts the value of the expression before it.
 - `html` is inserted into that page.
-- `diff` changes the file that the paragraph above it names. A block of `ini` for a `.env` sets these variables in it. Any
-  other block is the content of the file that the paragraph above names. Files outside the project are not written; services
-  among them are started.
+- `diff` changes the file that the paragraph above names. A block of `ini` for a `.env` sets these variables in it. Any
+  other block is the content of the file that the paragraph above names. Files outside the project are not written;
+  services among them are started.
 
-A block of `json` or `text` right below is the expected output. "Stop the server" in the line above a block does that.
+A block of `json` or `text` right below is the expected output. "Stop the server" in the paragraph above stops it.
 """
 
 from __future__ import annotations
