@@ -27,7 +27,7 @@ from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, register
 from .live_server import ROOT, Server
 from .postgres import Cluster, Databases, find_postgres, has_trigrams
-from .test_pagination import SORTS, cost_of, place_of, statements_on_dogs, walk
+from .test_pagination import SORT_ORDERS, capture_dog_queries, fetch_all, measure_cost, sort_key
 from .transfer_fixtures import run_command
 
 pytestmark = BOTH_ENGINES
@@ -84,7 +84,7 @@ def brute_force_ids(dogs: list[dict[str, Any]], q: str, sort: str = "id") -> lis
     """Return the ids of the dogs that a search must find, by checking each."""
     part = casefold_nfc(q.strip())
     fitting = [dog for dog in dogs if any(part in casefold_nfc(dog[field]) for field in FIELDS)]
-    return [dog["id"] for dog in sorted(fitting, key=lambda dog: place_of(dog, sort), reverse=sort[0] == "-")]
+    return [dog["id"] for dog in sorted(fitting, key=lambda dog: sort_key(dog, sort), reverse=sort[0] == "-")]
 
 
 def search_ids(client: FlaskClient, q: str, limit: int = 100, **more: str) -> list[int]:
@@ -117,13 +117,13 @@ def random_queries(rng: random.Random, dogs: list[dict[str, Any]], count: int) -
 def test_search_equals_brute_force(anna: FlaskClient, seed: int) -> None:
     rng = random.Random(seed)
     insert(random_texts(rng, 500))
-    dogs = walk(anna, "", 100)
+    dogs = fetch_all(anna, "", 100)
 
     queries = [*HOSTILE_QUERIES, *random_queries(rng, dogs, 300)]
 
     for q in queries:
         if q.strip():
-            sort = rng.choice(SORTS)
+            sort = rng.choice(SORT_ORDERS)
             assert search_ids(anna, q, sort=sort) == brute_force_ids(dogs, q, sort)[:100], (ascii(q), sort)
 
 
@@ -131,18 +131,18 @@ def test_search_pages_equal_brute_force_in_every_order(anna: FlaskClient) -> Non
     rng = random.Random(3)
     words = ["Abel", "abélard", "Labrador", "label", "BELLA", "Xolo"]
     insert([(rng.choice(words), rng.choice(words), rng.choice(words)) for _ in range(300)])
-    dogs = walk(anna, "", 100)
+    dogs = fetch_all(anna, "", 100)
 
     for q in ("abel", "LAB", "bel", "xolo", "abelx", "ab"):
-        for sort in SORTS:
-            pages = walk(anna, f"q={q}&sort={sort}", 7)
+        for sort in SORT_ORDERS:
+            pages = fetch_all(anna, f"q={q}&sort={sort}", 7)
             assert [dog["id"] for dog in pages] == brute_force_ids(dogs, q, sort)
         for field in FIELDS:
             fitting = [dog for dog in dogs if casefold_nfc(dog[field]) == "bella"]
-            pages = walk(anna, f"q={q}&{field}=bella", 7)
+            pages = fetch_all(anna, f"q={q}&{field}=bella", 7)
             assert [dog["id"] for dog in pages] == brute_force_ids(fitting, q)
-        assert walk(anna, f"q={q}&mine=true", 7) == walk(anna, f"q={q}", 100)
-        assert walk(anna, f"q={q}&user_id=2", 7) == []
+        assert fetch_all(anna, f"q={q}&mine=true", 7) == fetch_all(anna, f"q={q}", 100)
+        assert fetch_all(anna, f"q={q}&user_id=2", 7) == []
 
 
 # --- Index maintenance ---
@@ -218,17 +218,17 @@ def test_search_finds_concurrent_writes_of_two_processes(server: Server) -> None
         statuses = [status for some in threads.map(change, range(6)) for status in some]
 
     assert {*statuses} == {200, 201}
-    dogs = fetch_all(server, "")
+    dogs = fetch_all_from_server(server, "")
     assert len(dogs) > 30
     for q in ("wald", "frie", "emar", "rich", "ede"):
-        assert [dog["id"] for dog in fetch_all(server, f"&q={q}")] == brute_force_ids(dogs, q)
+        assert [dog["id"] for dog in fetch_all_from_server(server, f"&q={q}")] == brute_force_ids(dogs, q)
     if server.settings["DATABASE_URL"].startswith("sqlite"):
         with open_database(server.settings["DATABASE_URL"]) as there:
             assert indexed_ids("ald", there) == brute_force_ids(dogs, "ald")
             assert indexed_ids("ede", there) == brute_force_ids(dogs, "ede")
 
 
-def fetch_all(server: Server, query: str) -> list[dict[str, Any]]:
+def fetch_all_from_server(server: Server, query: str) -> list[dict[str, Any]]:
     """Return all dogs of a list, over all its pages."""
     dogs, path = [], f"{server.url}{DOGS}?limit=100{query}"
     while path:
@@ -244,7 +244,7 @@ def fetch_all(server: Server, query: str) -> list[dict[str, Any]]:
 
 def query_strategies(app: Flask, client: FlaskClient, q: str, sort: str) -> list[str]:
     """Return the strategy of each statement of a search on SQLite: index or scan."""
-    statements = [statement for statement, _ in statements_on_dogs(app, client, f"q={q}&sort={sort}", limit=20)]
+    statements = [statement for statement, _ in capture_dog_queries(app, client, f"q={q}&sort={sort}", limit=20)]
     return ["index" if f'"{INDEX}"' in statement else "scan" for statement in statements]
 
 
@@ -275,15 +275,15 @@ def test_search_of_many_dogs_reads_few_rows(app: Flask, many_dogs: FlaskClient, 
     assert has_index()
 
     for q in ("annakarenina", "karenina", "zxolo", "xyloph", "xyz", "annazxo", "na kar"):
-        for sort in SORTS:
+        for sort in SORT_ORDERS:
             wanted = brute_force_ids(dogs, q, sort)
             assert search_ids(many_dogs, q, 20, sort=sort) == wanted[:20], (q, sort)
             if len(wanted) > 20:
                 first = many_dogs.get(DOGS, query_string={"q": q, "sort": sort, "limit": 20}).json
                 cursor = first["page"]["next"]
                 assert search_ids(many_dogs, q, 20, sort=sort, cursor=cursor) == wanted[20:40], (q, sort)
-        assert [dog["id"] for dog in walk(many_dogs, f"q={q}&mine=true", 100)] == brute_force_ids(dogs, q), q
-        assert [dog["id"] for dog in walk(many_dogs, f"q={q}&mine=true&sort=-id", 100)] == brute_force_ids(
+        assert [dog["id"] for dog in fetch_all(many_dogs, f"q={q}&mine=true", 100)] == brute_force_ids(dogs, q), q
+        assert [dog["id"] for dog in fetch_all(many_dogs, f"q={q}&mine=true&sort=-id", 100)] == brute_force_ids(
             dogs, q, "-id"
         ), q
 
@@ -320,7 +320,7 @@ def uses_search_index_only(steps: list[dict[str, Any]]) -> bool:
 @pytest.mark.parametrize("query", ["sort=id", "sort=breed", "sort=name&breed=zxoloitz"])
 @pytest.mark.parametrize("q", ["xyloph", "xyz"])
 def test_postgresql_rare_substring_uses_trigram_index(app: Flask, many_dogs: FlaskClient, q: str, query: str) -> None:
-    (steps,) = (explain_steps(*one) for one in statements_on_dogs(app, many_dogs, f"q={q}&{query}", limit=20))
+    (steps,) = (explain_steps(*one) for one in capture_dog_queries(app, many_dogs, f"q={q}&{query}", limit=20))
 
     assert uses_search_index_only(steps)
     assert sum(step["Actual Rows"] for step in steps if step["Node Type"] == "Bitmap Heap Scan") < 10
@@ -330,7 +330,7 @@ def test_postgresql_rare_substring_uses_trigram_index(app: Flask, many_dogs: Fla
 @pytest.mark.usefixtures("require_search_index")
 @pytest.mark.parametrize("sort", ["id", "breed"])
 def test_postgresql_short_scan_then_index_scan(app: Flask, many_dogs: FlaskClient, sort: str) -> None:
-    near, far = (explain_steps(*one) for one in statements_on_dogs(app, many_dogs, f"q=zxoloi&sort={sort}", limit=20))
+    near, far = (explain_steps(*one) for one in capture_dog_queries(app, many_dogs, f"q=zxoloi&sort={sort}", limit=20))
 
     assert [step["Actual Rows"] for step in near] == [SHORT_SCAN_ROWS]
     goes_on, *all_that_match = far  # unordered, and here without an index: a third of all dogs match
@@ -350,7 +350,7 @@ def test_postgresql_very_common_substring_scans_further(app: Flask, anna: FlaskC
     )
     database.execute_sql("ANALYZE")
 
-    (steps,) = (explain_steps(*one) for one in statements_on_dogs(app, anna, "q=zxoloi", limit=20))
+    (steps,) = (explain_steps(*one) for one in capture_dog_queries(app, anna, "q=zxoloi", limit=20))
 
     assert [step["Actual Rows"] for step in steps] == [2 * SHORT_SCAN_ROWS + 21]
     assert search_ids(anna, "zxoloi", 20) == [*range(2 * SHORT_SCAN_ROWS + 1, 2 * SHORT_SCAN_ROWS + 21)]
@@ -376,7 +376,7 @@ def test_postgresql_search_never_uses_generic_plan(app: Flask, many_dogs: FlaskC
 @pytest.mark.usefixtures("require_search_index")
 @pytest.mark.parametrize("query", ["q=karenina", "q=karenina&sort=-name", "q=zxolo&sort=-breed"])
 def test_postgresql_common_substring_is_found_by_short_scan(app: Flask, many_dogs: FlaskClient, query: str) -> None:
-    ((step,),) = (explain_steps(*one) for one in statements_on_dogs(app, many_dogs, query, limit=20))
+    ((step,),) = (explain_steps(*one) for one in capture_dog_queries(app, many_dogs, query, limit=20))
 
     assert step["Actual Rows"] < 200
 
@@ -386,7 +386,7 @@ def test_postgresql_common_substring_is_found_by_short_scan(app: Flask, many_dog
 def test_postgresql_skips_index_after_complete_scan(app: Flask, many_dogs: FlaskClient) -> None:
     breed = Dog.get_by_id(1).breed
     near, far = (
-        explain_steps(*one) for one in statements_on_dogs(app, many_dogs, f"q=karenina&breed={breed}", limit=20)
+        explain_steps(*one) for one in capture_dog_queries(app, many_dogs, f"q=karenina&breed={breed}", limit=20)
     )
 
     assert sum(step["Actual Rows"] for step in near) < SHORT_SCAN_ROWS
@@ -398,7 +398,7 @@ def test_postgresql_skips_index_after_complete_scan(app: Flask, many_dogs: Flask
 @SQLITE_ONLY
 def test_sqlite_search_has_no_full_scan_or_sort(app: Flask, many_dogs: FlaskClient) -> None:
     for query in ("q=xyloph", "q=xyz", "q=zxoloitz", "q=karenina", "q=xyz&user_id=1", "q=zxoloitz&user_id=1"):
-        statement, values = statements_on_dogs(app, many_dogs, query, limit=20)[-1]
+        statement, values = capture_dog_queries(app, many_dogs, query, limit=20)[-1]
         plan = [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
         first, second = plan  # no third node that sorts
         assert "VIRTUAL TABLE INDEX" in first
@@ -408,7 +408,9 @@ def test_sqlite_search_has_no_full_scan_or_sort(app: Flask, many_dogs: FlaskClie
 @SQLITE_ONLY
 def test_sqlite_match_uses_all_trigrams(app: Flask, many_dogs: FlaskClient) -> None:
     for sort in ("id", "name"):  # kar and zxo are common, and often together; all those would be thousands of steps
-        assert cost_of(app, many_dogs, f"q=karzxo&sort={sort}") < 10 * cost_of(app, many_dogs, f"q=xyz&sort={sort}")
+        assert measure_cost(app, many_dogs, f"q=karzxo&sort={sort}") < 10 * measure_cost(
+            app, many_dogs, f"q=xyz&sort={sort}"
+        )
 
 
 # --- Databases without an index ---
@@ -418,7 +420,7 @@ def assert_search_without_index(app: Flask) -> None:
     """Check a search of a database without an index."""
     anna = register(app, "Anna")
     insert(random_texts(random.Random(5), 100))
-    dogs = walk(anna, "", 100)
+    dogs = fetch_all(anna, "", 100)
     for q in [*HOSTILE_QUERIES, *random_queries(random.Random(6), dogs, 50)]:
         if q.strip():
             assert search_ids(anna, q, sort="-name") == brute_force_ids(dogs, q, "-name")
@@ -484,7 +486,7 @@ def test_postgresql_without_create_privilege_scans_first(
 @pytest.mark.usefixtures("require_search_index")
 def test_migration_indexes_existing_dogs(anna: FlaskClient) -> None:
     insert(random_texts(random.Random(7), 300))
-    dogs = walk(anna, "", 100)
+    dogs = fetch_all(anna, "", 100)
     before = index_definition(database.obj)
 
     while "0003_search_index" not in migrations.runner(database.obj).down():
@@ -511,7 +513,7 @@ def test_db_move_rebuilds_search_index(
     app: Flask, anna: FlaskClient, make_app: Callable[..., Flask], target: str
 ) -> None:
     insert(random_texts(random.Random(8), 300))
-    dogs = walk(anna, "", 100)
+    dogs = fetch_all(anna, "", 100)
     with open_database(target) as there:
         migrations.upgrade(there)
         before = index_definition(there)
