@@ -21,7 +21,7 @@ def measure_rate(operations: Sequence[Operation], seconds: float) -> float:
     """Return how many operations complete per second while one thread for each of them repeats it.
 
     The rate is the slope of the regression line through the completion times. It is not distorted by operations that
-    are unfinished at the end, nor by those that complete together.
+    are unfinished at the end, nor by those that complete together. Raise `BenchmarkError` if fewer than two complete.
     """
     end = time.perf_counter() + seconds
     completed: list[float] = []
@@ -34,6 +34,8 @@ def measure_rate(operations: Sequence[Operation], seconds: float) -> float:
     with ThreadPoolExecutor(len(operations)) as pool:
         list(pool.map(work, operations))
     times = sorted(time for time in completed if time <= end)
+    if len(times) < 2:
+        raise BenchmarkError(f"fewer than two operations completed within {seconds:.0f} s")
     return linear_regression(times, range(len(times))).slope
 
 
