@@ -108,8 +108,8 @@ def ratio_table(throughput: Sequence[Throughput]) -> str:
     baselines = [name for name in BASELINE_NAMES if any(name == baseline for _, _, baseline in ratios)]
     rows = []
     for names, title in (
-        (PUBLIC_READS, "*goal for the list and one dog*"),
-        (LOGIN_CALLS, "*goal for what needs a login*"),
+        (PUBLIC_READS, "*goal: list and one dog*"),
+        (LOGIN_CALLS, "*goal: calls with login*"),
     ):
         calls = [(engine, call) for engine, call in measured_calls(throughput) if call in names]
         if calls:

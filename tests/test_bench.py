@@ -272,7 +272,7 @@ def test_report_begins_with_missed_goals() -> None:
 def test_report_has_ratios_with_goals_and_rates() -> None:
     text = report.format_document(results())
 
-    assert "| *goal for the list and one dog* | *0.8x* | *0.6x* |\n" in text
+    assert "| *goal: list and one dog* | *0.8x* | *0.6x* |\n" in text
     assert "| one dog, SQLite | 0.81x (0.80 to 0.82), met | 0.46x (0.44 to 0.47), **NOT met** |\n" in text
     assert "| one dog, SQLite | 4,100 (4,000 to 4,200) | 5,050 (5,000 to 5,100) | 9,000 (9,000 to 9,000) |\n" in text
 
