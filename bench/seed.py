@@ -16,7 +16,8 @@ from api import create_app
 from api.security.passwords import hash_password
 from models import Dog, User, close_connections, connect, migrations
 from models.casefold import casefold_nfc
-from models.copy_database import drop_indexes, insert_rows, lock_tables, set_last_id
+from models.copy_database import drop_indexes, lock_tables, set_last_id
+from models.table_rows import insert_rows
 
 TEXT_COLUMNS = ("name", "owner", "breed")
 CHUNK_ROWS = 5000

@@ -1,46 +1,29 @@
 """Copy all rows from one database to another, of the same engine or the other.
 
-Both engines are read as the same values: integers, texts, bytes; times as texts of fixed length and booleans as 0 and
-1, as SQLite stores them. PostgreSQL returns and accepts times and booleans in that form, so no value is converted here.
-The checksum of a table is over these values, so it is the same on both engines.
+The checksum of a table is over values that are the same on both engines (see `models.table_rows`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import peewee
 import psycopg
 
-from . import MODELS, migrations, search
-from .base import Model, UtcDateTimeField
+from . import MODELS, migrations
+from .base import Model
 from .db.connection import close_connections, make_database
-
-# Rows that are in memory at a time.
-BATCH_SIZE = 2000
-
-RowBatches = Iterable[list[tuple[Any, ...]]]
+from .search_queries import INDEX
+from .table_rows import TableCopy, TableReader, insert_rows, table_name
 
 
 class CopyError(Exception):
     """The rows cannot be copied. The message is one line that says why."""
-
-
-@dataclass(frozen=True)
-class TableCopy:
-    """The copy of a table. `checksum` is the SHA-256 of its rows in the order of the primary key."""
-
-    table: str
-    rows: int
-    checksum: str
 
 
 @contextmanager
@@ -170,79 +153,6 @@ def wrap_driver_errors() -> Iterator[None]:
         raise peewee.DatabaseError(*error.args) from error
 
 
-class TableReader:
-    """Iterate over the rows of a table in batches, in the order of the primary key. Counts and hashes them."""
-
-    def __init__(self, database: peewee.Database, model: type[peewee.Model], progress: Callable[[int], Any]) -> None:
-        self.database = database
-        self.model = model
-        self.progress = progress
-        self.rows = 0
-        self.checksum = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
-        with closing(server_side_cursor(self.database)) as cursor:
-            cursor.execute(select_all(self.database, self.model))
-            while rows := cursor.fetchmany(BATCH_SIZE):
-                self.rows += len(rows)
-                self.checksum.update(orjson.dumps(rows, default=bytes.hex)[1:-1] + b",")
-                yield rows
-                self.progress(len(rows))
-
-    def result(self) -> TableCopy:
-        """Return the number and the checksum of the rows read so far."""
-        return TableCopy(table_name(self.model), self.rows, self.checksum.hexdigest())
-
-
-def select_all(database: peewee.Database, model: type[peewee.Model]) -> str:
-    """Return the SQL that reads all rows of a table, sorted by the primary key (texts byte by byte)."""
-    key: Any = model._meta.primary_key
-    if isinstance(database, peewee.SqliteDatabase):
-        columns, order = (f'"{field.column_name}"' for field in model._meta.sorted_fields), ""
-    else:
-        columns = (select_as_sqlite(field) for field in model._meta.sorted_fields)
-        order = ' COLLATE "C"' if isinstance(key, peewee.TextField) else ""
-    return f'SELECT {", ".join(columns)} FROM "{table_name(model)}" ORDER BY "{key.column_name}"{order}'  # noqa: S608
-
-
-def select_as_sqlite(field: peewee.Field) -> str:
-    """Return the SQL that reads a column of PostgreSQL in the form that SQLite stores."""
-    match field:
-        case UtcDateTimeField():
-            return f"to_char(\"{field.column_name}\", 'YYYY-MM-DD HH24:MI:SS.US')"
-        case peewee.BooleanField():
-            return f'"{field.column_name}"::int'
-        case _:
-            return f'"{field.column_name}"'
-
-
-def insert_rows(target: peewee.Database, model: type[peewee.Model], batches: RowBatches) -> None:
-    """Insert rows into a table."""
-    columns = [f'"{field.column_name}"' for field in model._meta.sorted_fields]
-    into = f'"{table_name(model)}" ({", ".join(columns)})'
-    if isinstance(target, peewee.SqliteDatabase):
-        insert = f"INSERT INTO {into} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-        for rows in batches:
-            target.connection().executemany(insert, rows)
-        return
-    with target.connection().cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as copy:
-        for rows in batches:
-            for row in rows:
-                copy.write_row(row)
-
-
-def table_name(model: type[peewee.Model]) -> str:
-    """Return the name of the table of a model."""
-    return model._meta.table_name
-
-
-def server_side_cursor(database: peewee.Database) -> Any:
-    """Return a cursor that streams rows rather than loading all into memory."""
-    if isinstance(database, peewee.SqliteDatabase):
-        return database.connection().cursor()
-    return database.connection().cursor(name=f"rows_{secrets.token_hex(4)}", binary=True)
-
-
 def lock_tables(target: peewee.Database) -> None:
     """Lock the tables until the end of the transaction. Raises `CopyError` if they have rows."""
     if not isinstance(target, peewee.SqliteDatabase):  # its transaction began with the lock
@@ -270,9 +180,9 @@ def drop_indexes(target: peewee.Database) -> list[str]:
     for kind, name, _ in indexes:
         target.execute_sql(f'DROP {kind} "{name}"')
     statements = [statement for _, _, statement in indexes]
-    if isinstance(target, peewee.SqliteDatabase) and target.table_exists(search.INDEX):
+    if isinstance(target, peewee.SqliteDatabase) and target.table_exists(INDEX):
         statements += [
-            f"INSERT INTO {search.INDEX} ({search.INDEX}) VALUES ('{command}')"  # noqa: S608 - a constant
+            f"INSERT INTO {INDEX} ({INDEX}) VALUES ('{command}')"  # noqa: S608 - a constant
             for command in ("rebuild", "optimize")
         ]
     return statements

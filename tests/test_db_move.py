@@ -18,8 +18,9 @@ from flask.testing import FlaskClient
 
 from models import MODELS, Dog, RateLimit, Session, User, database, migrations
 from models.base import utc_now
-from models.copy_database import BATCH_SIZE, open_database
+from models.copy_database import open_database
 from models.search import INDEX
+from models.table_rows import BATCH_SIZE
 
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, register, sqlite_file, trace_sql

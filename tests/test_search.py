@@ -21,7 +21,8 @@ from models import Dog, database, migrations
 from models.casefold import casefold_nfc
 from models.copy_database import open_database
 from models.dog import with_folded_columns
-from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_STEPS, SHORT_SCAN_ROWS, has_index
+from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_STEPS, has_index
+from models.search_queries import SHORT_SCAN_ROWS
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, register

@@ -21,7 +21,8 @@ import orjson
 import peewee
 
 from models import User, migrations
-from models.copy_database import CopyError, TableCopy, migrate_target, open_database, snapshot
+from models.copy_database import CopyError, migrate_target, open_database, snapshot
+from models.table_rows import TableCopy
 
 from ..pictures.local import fsync_directory
 from ..pictures.store import PictureStore

@@ -10,8 +10,9 @@ import peewee
 from flask.cli import AppGroup
 
 from models import database, migrations
-from models.copy_database import TableCopy, copy_rows, count_rows, migrate_target, open_database, snapshot
+from models.copy_database import copy_rows, count_rows, migrate_target, open_database, snapshot
 from models.db.connection import make_database
+from models.table_rows import TableCopy
 
 from ..config import database_url
 from .errors import exit_on_database_error
