@@ -25,10 +25,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playhouse.schema_diff import SchemaDiff, diff_models
 
-from models import MODELS, Dog, RateLimit, User, close_connections, connect, database, migrations, search
+from models import MODELS, Dog, RateLimit, User, close_connections, connect, database, migrations
 from models.base import utc_now
 from models.casefold import casefold_nfc
 from models.db.connection import make_database
+from models.search_queries import INDEX
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
 from .factories import add_dog, api_error, register, run_concurrently, sqlite_file
@@ -455,14 +456,14 @@ def test_casefold_keeps_accents_and_widths_distinct(one: str, other: str) -> Non
 def diff_schema(opened: peewee.Database) -> SchemaDiff:
     """Return the differences between models and database, other than the search index."""
     diff = diff_models(opened, MODELS)
-    return diff._replace(drop_indexes=[index for index in diff.drop_indexes if index.name != search.INDEX])
+    return diff._replace(drop_indexes=[index for index in diff.drop_indexes if index.name != INDEX])
 
 
 def test_migrations_match_models(app: Flask, engine: str, new_database: Callable[..., str]) -> None:
     def read_schema(database: peewee.Database, table: str) -> dict[str, Any]:
         if engine == "postgresql":
             indexes = {(index.name, tuple(index.columns), index.unique) for index in database.get_indexes(table)}
-            indexes -= {(search.INDEX, ("name_key", "owner_key", "breed_key"), False)}
+            indexes -= {(INDEX, ("name_key", "owner_key", "breed_key"), False)}
             return {
                 "columns": database.get_columns(table),
                 "indexes": indexes,
@@ -485,7 +486,7 @@ def test_migrations_match_models(app: Flask, engine: str, new_database: Callable
     close_connections(declared)
 
     assert migrated == expected
-    assert {table for table in list_tables() if not table.startswith(search.INDEX)} == {
+    assert {table for table in list_tables() if not table.startswith(INDEX)} == {
         *(model._meta.table_name for model in MODELS),
         "schema_migration",
     }
