@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from .factories import PASSWORD
+from .factories import PASSWORD, sqlite_file
 from .live_server import ROOT, Server, free_port
 
 CLIENT = ROOT / "client"
@@ -34,13 +36,18 @@ def api_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def vite_port() -> int:
+    """The port of Vite. It is the same for all tests, because the API lists its origin."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def vite(system: None, api_port: int, vite_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin of the client, served as by `make client` but on a free port."""
-    port = free_port()
     log = tmp_path_factory.mktemp("vite") / "log"
     with open(log, "w") as output:
         process = subprocess.Popen(
-            ["npm", "run", "dev", "--", "--port", str(port)],
+            ["npm", "run", "dev", "--", "--port", str(vite_port)],
             cwd=CLIENT,
             env={**os.environ, "VITE_API_URL": f"http://localhost:{api_port}"},
             stdout=output,
@@ -48,10 +55,10 @@ def vite(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) 
             start_new_session=True,  # in a new process group, so that npm's children are killed too
         )
     try:
-        while not is_listening(port):
+        while not is_listening(vite_port):
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)  # another process: there is no event to wait for
-        yield f"http://localhost:{port}"
+        yield f"http://localhost:{vite_port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
@@ -86,20 +93,40 @@ class Site:
         return client.post(f"{self.server.url}/api/v1/dogs", json=body, timeout=30).json()["data"]
 
 
+@pytest.fixture(scope="session")
+def running_api(
+    system: None, api_port: int, vite_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The API of the client. It serves one test after the other, because it takes longer to start than most of them."""
+    origin = f"http://localhost:{vite_port}"
+    with Server(tmp_path_factory.mktemp("api"), port=api_port, WEB_CONCURRENCY="1", CORS_ORIGINS=origin) as server:
+        yield server
+
+
 @pytest.fixture
-def site(make_server: Callable[..., Server], api_port: int) -> Site:
+def empty_api(running_api: Server) -> Server:
+    """The API of the client, with an empty database and no pictures."""
+    with closing(sqlite3.connect(sqlite_file(running_api.settings["DATABASE_URL"]))) as database, database:
+        database.execute("PRAGMA foreign_keys = ON")  # deletes the users' dogs and sessions too
+        for table in ("users", "rate_limits", "sqlite_sequence"):
+            database.execute(f"DELETE FROM {table}")
+    shutil.rmtree(running_api.uploads, ignore_errors=True)
+    return running_api if running_api.is_ready() else running_api.start()  # a test that failed has left it stopped
+
+
+@pytest.fixture
+def site(empty_api: Server) -> Site:
     """The built client, served by the API itself."""
     assert (CLIENT / "dist" / "index.html").exists(), "The client is not built. Run: make client/dist/index.html"
-    return Site(f"http://localhost:{api_port}", make_server(port=api_port, WEB_CONCURRENCY="1").start())
+    return Site(f"http://localhost:{empty_api.port}", empty_api)
 
 
 @pytest.fixture(params=["API", "Vite"])
-def any_site(request: pytest.FixtureRequest, make_server: Callable[..., Server], api_port: int) -> Site:
+def any_site(request: pytest.FixtureRequest, empty_api: Server) -> Site:
     """The client, served by the API itself and by Vite on another origin."""
     if request.param == "API":
         return request.getfixturevalue("site")
-    origin = request.getfixturevalue("vite")
-    return Site(origin, make_server(port=api_port, WEB_CONCURRENCY="1", CORS_ORIGINS=origin).start())
+    return Site(request.getfixturevalue("vite"), empty_api)
 
 
 def sign_up(page: Page, site: Site, username: str, photo: Path | None = None) -> None:

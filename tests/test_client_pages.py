@@ -116,11 +116,11 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def populated_site(system: None, api_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def populated_site(system: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The built client, with users and dogs in its database."""
     home = tmp_path_factory.mktemp("populated-site")
-    with Server(home, port=api_port, WEB_CONCURRENCY="1", RATELIMIT_ENABLED="false") as server:
-        yield Site(f"http://localhost:{api_port}", server)
+    with Server(home, WEB_CONCURRENCY="1", RATELIMIT_ENABLED="false") as server:
+        yield Site(f"http://localhost:{server.port}", server)
 
 
 @pytest.fixture(scope="module")
