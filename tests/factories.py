@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -21,7 +21,7 @@ from api.http.concurrency import ConcurrencyLimiter
 from api.pictures.default import render_avatar
 from api.pictures.store import picture_store
 from api.security.passwords import hash_password
-from models import Session, User
+from models import Dog, Session, User, database
 
 PASSWORD = "correct horse"
 PHOTOS = Path(__file__).parent / "photos"
@@ -70,6 +70,18 @@ def add_dog(client: FlaskClient, **fields: Any) -> dict[str, Any]:
     response = client.post("/api/v1/dogs", json={"name": "Rex", "breed": "Poodle", **fields})
     assert response.status_code == 201, response.json
     return response.json["data"]
+
+
+def insert_dogs(rows: Sequence[dict[str, Any]]) -> None:
+    """Insert dogs with these columns. PostgreSQL takes thousands five times as fast as by `insert_many`."""
+    fields = [Dog._meta.fields[name] for name in rows[0]]
+    columns = ", ".join(field.column_name for field in fields)
+    values = ", ".join([database.param] * len(fields))
+    with database.atomic():
+        database.cursor().executemany(
+            f"INSERT INTO dogs ({columns}) VALUES ({values})",
+            [[field.db_value(row[field.name]) for field in fields] for row in rows],
+        )
 
 
 def photo(name: str = "grace_hopper.jpg") -> tuple[io.BytesIO, str]:

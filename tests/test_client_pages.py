@@ -157,6 +157,7 @@ def test_page_passes_axe_csp_and_reflow(
         page.on("console", lambda entry: csp_violations.append(entry.text) if CSP in entry.text else None)
         page.goto(f"{populated_site.origin}{view.path}", wait_until="networkidle")
         view.act(page, populated_site)
+        expect(page.get_by_label("Loading")).to_have_count(0)
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png")
 

@@ -14,7 +14,6 @@ import peewee
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from peewee import chunked
 from werkzeug.test import TestResponse
 
 from models import Dog, database
@@ -22,7 +21,7 @@ from models.casefold import casefold_nfc
 from models.dog import with_folded_columns
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
-from .factories import add_dog, api_error, register
+from .factories import add_dog, api_error, insert_dogs, register
 
 pytestmark = BOTH_ENGINES
 
@@ -360,9 +359,7 @@ def count_vm_steps(app: Flask, client: FlaskClient, query: str, **params: Any) -
 def grow(to: int) -> None:
     """Fill the table up to this many rows, with a third of them sharing each text."""
     rows = list(random_rows(random.Random(to), to - Dog.select().count(), ["Ajax", "Rex", "Zorro"]))
-    with database.atomic():
-        for batch in chunked(rows, 500):
-            Dog.insert_many(batch).execute()
+    insert_dogs(rows)
     database.execute_sql("ANALYZE")
 
 

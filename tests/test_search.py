@@ -15,7 +15,6 @@ import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
-from peewee import chunked
 
 from models import Dog, database, migrations
 from models.casefold import casefold_nfc
@@ -25,7 +24,7 @@ from models.search import ESTIMATE_THRESHOLD, INDEX, INDEX_SCAN_LIMIT, MAX_VM_ST
 from models.search_queries import SHORT_SCAN_ROWS
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
-from .factories import PASSWORD, add_dog, register
+from .factories import PASSWORD, add_dog, insert_dogs, register
 from .live_server import ROOT, Server
 from .postgres import Cluster, Databases, find_postgres, has_trigrams
 from .test_pagination import SORT_ORDERS, capture_dog_queries, fetch_all, measure_cost, sort_key
@@ -76,9 +75,7 @@ def insert(texts: Iterable[tuple[str, str, str]]) -> None:
         }
         for number, three in enumerate(texts)
     ]
-    with database.atomic():
-        for batch in chunked(rows, 500):
-            Dog.insert_many(batch).execute()
+    insert_dogs(rows)
 
 
 def brute_force_ids(dogs: list[dict[str, Any]], q: str, sort: str = "id") -> list[int]:
