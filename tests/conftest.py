@@ -1,4 +1,4 @@
-"""What the tests share: a fresh database, the production application on it, and clients that speak to it."""
+"""Shared fixtures: a fresh database, the application as production creates it, and its clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .factories import create_account, default_picture, sqlite_file
 from .live_server import Server
 from .openapi_conformance import CheckedClient, OpenApiChecker
 
-# The fixtures of PostgreSQL, of the browser, of the React client, of the documents, of Redis, of S3 and of moves.
+# Fixtures of PostgreSQL, the browser, the React client, the documentation, Redis, S3 and database copies.
 pytest_plugins = [
     "tests.postgres", "tests.browser", "tests.react_client", "tests.doc_runner", "tests.redis", "tests.s3",
     "tests.transfer_fixtures",
@@ -63,7 +63,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def golden_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a SQLite database that is up to date and empty."""
+    """The URL of a migrated, empty SQLite database."""
     url = f"sqlite:///{tmp_path_factory.mktemp('golden') / 'dogs.sqlite'}"
     database = connect(url)
     migrations.upgrade(database)
@@ -74,7 +74,7 @@ def golden_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Makes a database without tables, and gives its URL."""
+    """Create a database without tables, and return its URL."""
     databases = request.getfixturevalue("databases") if engine == "postgresql" else None
     made: list[str] = []
 
@@ -89,7 +89,7 @@ def new_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 
 @pytest.fixture
 def migrated_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database that is up to date and empty.
+    """The URL of a migrated, empty database.
 
     Migrating one takes long, so SQLite's is a copy of a golden file, and PostgreSQL's is one that all tests of this
     process use, emptied.
@@ -102,16 +102,16 @@ def migrated_database(engine: str, request: pytest.FixtureRequest, tmp_path: Pat
 
 
 @pytest.fixture(scope="session")
-def description() -> OpenApiChecker:
-    """What the OpenAPI document says of the answers, to check each one that a test gets."""
+def openapi_checker() -> OpenApiChecker:
+    """The OpenAPI document, to check each response that a test gets."""
     return OpenApiChecker(document(create_app({"SECRET_KEY": "a key for the tests, which is no secret"})))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def described_servers(description: OpenApiChecker) -> Iterator[None]:
-    """Check the answers of real servers too, which the tests call by `requests`."""
+def check_server_responses(openapi_checker: OpenApiChecker) -> Iterator[None]:
+    """Check the responses of real servers too, which the tests call with `requests`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests.Session, "send", description.check_responses(requests.Session.send))
+        patch.setattr(requests.Session, "send", openapi_checker.check_responses(requests.Session.send))
         yield
 
 
@@ -125,7 +125,7 @@ def default_pictures() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path, migrated_database: str) -> dict[str, Any]:
-    """Settings with an empty database and an empty folder for pictures. Tests change them before they ask for `app`."""
+    """Settings with an empty database and an empty folder for pictures. Tests may change them before they use `app`."""
     return {
         "TESTING": True,
         "DATABASE_URL": migrated_database,
@@ -136,13 +136,13 @@ def settings(tmp_path: Path, migrated_database: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any], description: OpenApiChecker) -> Iterator[Callable[..., Flask]]:
-    """Makes the application with these settings on top. The last one made is the one the models speak to."""
+def make_app(settings: dict[str, Any], openapi_checker: OpenApiChecker) -> Iterator[Callable[..., Flask]]:
+    """Create the application with these settings added. The models use the database of the last one."""
     made: list[Flask] = []
 
     def make(**overrides: Any) -> Flask:
         made.append(create_app({**settings, **overrides}))
-        made[-1].test_client_class = partial(CheckedClient, description)
+        made[-1].test_client_class = partial(CheckedClient, openapi_checker)
         return made[-1]
 
     yield make
@@ -153,38 +153,38 @@ def make_app(settings: dict[str, Any], description: OpenApiChecker) -> Iterator[
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    """The application, as production makes it, with cheap passwords."""
+    """The application as production creates it, with a low bcrypt cost."""
     return make_app()
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A client that nobody is logged in by."""
+    """An anonymous client."""
     return app.test_client()
 
 
 @pytest.fixture
 def anna(app: Flask) -> FlaskClient:
-    """A client that Anna is logged in by. Her account is there only in tests that use this fixture."""
+    """A client that is logged in as Anna. Her account is there only in tests that use this fixture."""
     return create_account(app, "Anna")
 
 
 @pytest.fixture
 def bob(app: Flask) -> FlaskClient:
-    """A client that Bob is logged in by. His account is there only in tests that use this fixture."""
+    """A client that is logged in as Bob. His account is there only in tests that use this fixture."""
     return create_account(app, "Bob")
 
 
 @pytest.fixture
 def uploads(settings: dict[str, Any]) -> Callable[[], set[str]]:
-    """Lists the files in the folder of pictures."""
+    """Return the files in the folder of pictures."""
     folder = Path(settings["UPLOADS_URL"])
     return lambda: {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
 @pytest.fixture
 def make_server(system: None, tmp_path: Path, new_database: Callable[..., str]) -> Iterator[Callable[..., Server]]:
-    """Makes real servers with these settings on top, each with a database of its own. They are killed in the end."""
+    """Create real servers with these settings added, each with its own database. They are killed at teardown."""
     made: list[Server] = []
 
     def make(name: str = "server", **settings: Any) -> Server:
@@ -198,5 +198,5 @@ def make_server(system: None, tmp_path: Path, new_database: Callable[..., str]) 
 
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
-    """The real server on a database of its own, started by `python run.py` as users start it."""
+    """The real server on its own database, started by `python run.py`."""
     return make_server().start()
