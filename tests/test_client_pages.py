@@ -187,7 +187,7 @@ def undo_deletion(page: Page) -> None:
 
 def test_first_load_has_at_most_200_kb_of_javascript(populated_site: Site, page: Page) -> None:
     responses: list[Any] = []
-    page.on("response", responses.append)
+    page.on("response", lambda response: responses.append(response))
 
     page.goto(populated_site.origin, wait_until="networkidle")
 
