@@ -43,14 +43,14 @@ client: client/node_modules/.ready
 # In-process tests on SQLite. ARGS are passed to pytest.
 .PHONY: test
 test: dev-packages
-	.venv/bin/python -m pytest --numprocesses=logical -m "not system and not postgresql" $(ARGS)
+	.venv/bin/python -m pytest --numprocesses=logical --dist=worksteal -m "not system and not postgresql" $(ARGS)
 
 # All tests. Many of them wait for other processes, so there are more workers than cores.
 .PHONY: check test-all
 check: lint test-all
 test-all: PROGRAMS = $(BROWSER) $(CLUSTER)
 test-all: dev-packages system-packages $(if $(NODE),client/dist/index.html,without-client)
-	.venv/bin/python -m pytest --numprocesses=$$((2 * $$(getconf _NPROCESSORS_ONLN))) --cov $(ARGS)
+	.venv/bin/python -m pytest --numprocesses=$$((2 * $$(getconf _NPROCESSORS_ONLN))) --dist=worksteal --cov $(ARGS)
 	$(if $(NODE),$(NPM) test)
 
 .PHONY: lint

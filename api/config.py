@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from flask.helpers import get_load_dotenv
 
 from .config_parsers import boolean, host, integer, one_of, origin, origins, rate_limit_storage_url, secret
 
@@ -167,9 +168,12 @@ class Config:
 
 
 def environment() -> dict[str, str | None]:
-    """Return the variables of `.env` and of the environment, which takes precedence. Raises `ConfigError`."""
+    """Return the variables of `.env` and of the environment, which takes precedence. Raises `ConfigError`.
+
+    As with the `flask` command, `.env` is not read if `FLASK_SKIP_DOTENV` is 1.
+    """
     try:
-        return {**dotenv_values(ROOT / ".env"), **os.environ}
+        return {**(dotenv_values(ROOT / ".env") if get_load_dotenv() else {}), **os.environ}
     except UnicodeDecodeError:
         raise ConfigError(".env: must be UTF-8 text with one setting per line, for example PORT=8000") from None
 

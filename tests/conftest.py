@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api import create_app
+from api.config import Config
 from api.openapi import document
 from api.pictures import store
 from models import close_connections, connect, database, migrations
@@ -28,6 +31,11 @@ pytest_plugins = [
     "tests.postgres", "tests.browser", "tests.react_client", "tests.doc_runner", "tests.redis", "tests.s3",
     "tests.transfer_fixtures",
 ]  # fmt: skip
+
+# The tests, and the servers that they start, do not depend on the settings of the developer.
+os.environ["FLASK_SKIP_DOTENV"] = "1"
+for setting in fields(Config):
+    os.environ.pop(setting.name, None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

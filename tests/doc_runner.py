@@ -50,6 +50,8 @@ STOPS_SERVER = re.compile(r"[Ss]top\s+the\s+server")
 FILE = re.compile(r"`([\w./-]+)`[^`]*:\n?$")
 ADDRESS = re.compile(r"// On (http://\S+)\n")
 CLAIM = re.compile(r"^( *)(\S.*?);? +// → (.+)$", re.MULTILINE)
+# The environment variables of this process that the commands of a page do not get.
+TEST_VARIABLES = ("COV_", "FLASK_SKIP_DOTENV", "MAKE", "PYTEST_")
 # What differs from one run to the next, on a database that other pages have used.
 VOLATILE = [
     (r"[0-9a-f]{32}", "<random>"),
@@ -198,7 +200,7 @@ class DocRunner:
         # httpie waits for a body if its input is not a terminal.
         self.terminal = os.openpty()
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST_", "COV_"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(TEST_VARIABLES)},
             "PATH": f"{self.add_commands()}:{os.environ['PATH']}",
             "HTTPIE_CONFIG_DIR": str(project.parent / "httpie"),
             "PYTHON": sys.executable,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import re
+import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,6 +27,12 @@ from models import Dog, Session, User, database
 
 PASSWORD = "correct horse"
 PHOTOS = Path(__file__).parent / "photos"
+
+
+def assigned_characters() -> list[str]:
+    """Return the characters that Unicode defines. The others, and private ones, have no case and no decomposition."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return [text for text in characters if unicodedata.category(text) not in ("Cn", "Co", "Cs")]
 
 
 def register(app: Flask, username: str, **fields: Any) -> FlaskClient:

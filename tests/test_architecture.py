@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -330,7 +331,10 @@ GENERATED = {
 
 def project_files() -> list[Path]:
     """Return the files of the project, in a checkout and in a plain copy of one."""
-    files = [path for path in ROOT.rglob("*") if path.is_file() and GENERATED.isdisjoint(path.relative_to(ROOT).parts)]
+    files = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = set(folders) - GENERATED
+        files += [Path(folder, name) for name in names]
     return [path for path in files if not re.search(r"\.sqlite|^\.env$|^\.coverage|\.webp$", path.name)]
 
 

@@ -32,9 +32,8 @@ SETTING_NAMES = [field.name for field in dataclasses.fields(Config)]
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project root without `.env` and secret key, and an environment without our settings."""
-    for name in SETTING_NAMES:
-        monkeypatch.delenv(name, raising=False)
+    """A project root without `.env` and secret key."""
+    monkeypatch.delenv("FLASK_SKIP_DOTENV")
     folder = tmp_path / "kennel"
     folder.mkdir()
     monkeypatch.setattr("api.config.ROOT", folder)
@@ -280,6 +279,13 @@ def test_invalid_value_is_rejected_from_any_source(
     assert "swordfish" not in str(error.value)
 
 
+def test_flask_skip_dotenv_ignores_dotenv(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / ".env").write_text("PORT=9001\n")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+
+    assert Config.load().PORT == 8000
+
+
 def test_binary_dotenv_fails_with_one_line(root: Path) -> None:
     (root / ".env").write_bytes(b"SECRET_KEY=\xff\xfeswordfish\n")
 
@@ -398,8 +404,7 @@ def test_server_with_invalid_setting_exits_with_one_line(
         shutil.copytree(ROOT / package, tmp_path / package)
     for file in ("pyproject.toml", "run.py"):
         shutil.copy(ROOT / file, tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
-    environment["PORT"] = str(free_port())
+    environment = {**os.environ, "FLASK_SKIP_DOTENV": "0", "PORT": str(free_port())}
     if from_file:
         (tmp_path / ".env").write_text(f"{name}={value}\n")
     else:

@@ -7,7 +7,6 @@ import os
 import random
 import sqlite3
 import threading
-import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -32,8 +31,8 @@ from models.db.connection import make_database
 from models.search_queries import INDEX
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY, SQLITE_ONLY
-from .factories import add_dog, api_error, register, run_concurrently, sqlite_file
-from .live_server import free_port
+from .factories import add_dog, api_error, assigned_characters, register, run_concurrently, sqlite_file
+from .live_server import free_port, wait_until
 
 pytestmark = BOTH_ENGINES
 
@@ -193,14 +192,6 @@ def use_connections_concurrently(app: Flask, count: int) -> set[int]:
     return set(run_concurrently(app, *[hold] * count))
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for an effect of a pool thread or of the server. Fail after 30 seconds."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @POSTGRESQL_ONLY
 def test_idle_connections_are_closed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.db.postgres.MAX_IDLE_SECONDS", 0.05)
@@ -208,7 +199,7 @@ def test_idle_connections_are_closed(app: Flask, monkeypatch: pytest.MonkeyPatch
 
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
         alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
-        wait_until(lambda: other.execute(alive, [list(opened)]).fetchone() == (0,))
+        wait_until(lambda: other.execute(alive, [list(opened)]).fetchone() == (0,), "closed connection")
 
     assert len(opened) == 3
     assert count_idle_connections() == 0
@@ -224,7 +215,7 @@ def test_connection_past_lifetime_is_replaced(app: Flask, monkeypatch: pytest.Mo
     assert len(set(used)) == 3
     with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
         alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
-        wait_until(lambda: other.execute(alive, [used]).fetchone() == (0,))
+        wait_until(lambda: other.execute(alive, [used]).fetchone() == (0,), "closed connection")
 
 
 @POSTGRESQL_ONLY
@@ -430,7 +421,7 @@ def test_utc_now_is_aware_and_current() -> None:
 
 def test_casefold_is_equal_for_all_cases_of_every_character() -> None:
     # The dotless i is left out: its upper case is I, whose lower case is i.
-    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and code != ord("ı")]
+    characters = [text for text in assigned_characters() if text != "ı"]
     transforms = (str.upper, str.lower, str.title, str.casefold, casefold_nfc, partial(unicodedata.normalize, "NFD"))
 
     pairs = ((text, transform(text)) for text in characters for transform in transforms)

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from api.version import version
 
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, add_dog, bearer_headers, capture_log, register
-from .live_server import Server
+from .live_server import Server, wait_until
 
 MakeApp = Callable[..., Flask]
 REQUEST_FIELDS = {"time", "level", "message", "method", "route", "status", "duration_ms", "user_id", "request_id"}
@@ -222,8 +221,7 @@ def test_server_logs_only_json_when_worker_dies(make_server: Callable[..., Serve
     worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
 
     os.kill(int(worker), signal.SIGKILL)
-    while "Unexpected exit" not in server.output():
-        time.sleep(0.02)  # another process: there is no event to wait for
+    wait_until(lambda: "Unexpected exit" in server.output(), "log line")
     assert server.stop() == 0
 
     greeting = ("Applied ", f"Kennel {version()} running at ", "Press Ctrl-C to stop.")  # to standard output

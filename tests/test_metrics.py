@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY
 from .factories import PASSWORD, PHOTOS
-from .live_server import Server, free_port
+from .live_server import Server, free_port, wait_until
 
 
 def has_ipv6() -> bool:
@@ -60,8 +59,7 @@ class MeasuredServer:
 
     def wait_for(self, name: str, value: float) -> None:
         """Wait until a sample without labels has this value."""
-        while self.get_value(name) != value:
-            time.sleep(0.05)  # another process: there is no event to wait for
+        wait_until(lambda: self.get_value(name) == value, f"{name} of {value}")
 
     def get_dogs(self, times: int) -> None:
         """List the dogs this many times, on a new connection each, so that all workers get requests."""
@@ -140,8 +138,7 @@ def test_killed_worker_keeps_its_counts(measured: MeasuredServer) -> None:
     before = measured.worker_pids()
 
     os.kill(before[0], signal.SIGKILL)
-    while len(set(measured.worker_pids()) - {before[0]}) < 2 or before[0] in measured.worker_pids():
-        time.sleep(0.02)  # another process: there is no event to wait for
+    wait_until(lambda: len(set(measured.worker_pids()) - {before[0]}) == 2, "new worker")
     measured.get_dogs(40)
 
     assert measured.get_value("kennel_http_requests_total", **DOGS) == 80
@@ -188,7 +185,8 @@ def test_metrics_are_served_only_on_their_own_port(measured: MeasuredServer) -> 
 def test_workers_do_not_listen_on_the_metrics_port(measured: MeasuredServer) -> None:
     assert measured.server.process
     assert listening_ports(measured.server.process.pid) == {measured.port}
-    assert listening_ports(*measured.worker_pids()) == {measured.server.port}
+    # A worker that is being forked has not closed the metrics port yet.
+    wait_until(lambda: listening_ports(*measured.worker_pids()) == {measured.server.port}, "worker without that port")
 
 
 @NEEDS_IPV6

@@ -29,7 +29,7 @@ from models.db.postgres import TIMEOUT_SECONDS
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, PHOTOS, api_error, sqlite_file
-from .live_server import Server
+from .live_server import Server, wait_until
 from .postgres import Cluster
 
 pytestmark = BOTH_ENGINES
@@ -74,14 +74,6 @@ def add_dog(server: Server, cookies: dict[str, str], name: str = "Rex") -> reque
 
 def get_profile(server: Server, cookies: dict[str, str]) -> requests.Response:
     return requests.get(f"{server.url}/user/profile", cookies=cookies, timeout=60)
-
-
-def wait_until(condition: Callable[[], Any], seconds: float, description: str) -> None:
-    """Poll until the condition holds. Other processes signal no event that could be waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"no {description} within {seconds} seconds"
-        time.sleep(0.02)
 
 
 def assert_unavailable(response: requests.Response) -> None:
@@ -139,8 +131,8 @@ class Load:
         now = time.monotonic()
         wait_until(
             lambda: self.count_successes_since(now) >= number or any(loop.done() for loop in self.loops),
-            seconds,
             "success",
+            seconds,
         )
 
     def acknowledged(self) -> dict[int, str]:
@@ -197,8 +189,8 @@ def test_terminated_idle_connections_are_not_reused(cluster: Cluster, postgres_s
         terminated = database.execute(f"SELECT count(pg_terminate_backend(pid)) {our_connections}").fetchone()
         wait_until(
             lambda: database.execute(f"SELECT count(*) {our_connections}").fetchone() == (0,),
-            30,
             "end of all connections",
+            30,
         )
 
     assert terminated > (1,)
@@ -225,7 +217,7 @@ def test_connection_terminated_in_use_fails_one_request(cluster: Cluster, postgr
                 database.execute("SELECT * FROM users FOR UPDATE")
                 url = f"{postgres_server.url}/user/profile"
                 request = client.submit(requests.patch, url, json=change, cookies=cookies, timeout=60)
-            wait_until(lambda: observer.execute(f"SELECT count(*) {blocked}").fetchone() == (1,), 9, "blocked request")
+            wait_until(lambda: observer.execute(f"SELECT count(*) {blocked}").fetchone() == (1,), "blocked request", 9)
             assert observer.execute(f"SELECT count(pg_terminate_backend(pid)) {blocked}").fetchone() == (1,)
             assert_unavailable(request.result())
 
@@ -360,13 +352,13 @@ def test_slow_bodies_do_not_starve_reads(make_server: Callable[..., Server], kin
     with make_server(WEB_CONCURRENCY="1") as server:
         cookies = register(server)
         with SlowClients(server, 300, slow_parts(cookies)[kind]) as slow:
-            wait_until(lambda: len(slow.unanswered()) <= MAX_BODY_READERS, 60, "503 for excess bodies")
+            wait_until(lambda: len(slow.unanswered()) <= MAX_BODY_READERS, "503 for excess bodies", 60)
             for _ in range(20):
                 assert list_dogs(server).status_code == 200
                 assert get_profile(server, cookies).status_code == 200
             assert_unavailable(log_in(server))
             assert slow.statuses() == {503: 300 - MAX_BODY_READERS}
-        wait_until(lambda: log_in(server).status_code == 200, 30, "login after the slow clients left")
+        wait_until(lambda: log_in(server).status_code == 200, "login after the slow clients left", 30)
 
 
 # --- Killed workers ---
@@ -387,7 +379,7 @@ def test_killed_worker_is_replaced_without_lost_writes(server: Server) -> None:
         killed = min(before)
         os.kill(killed, signal.SIGKILL)
         load.wait_for_successes(60, 60)
-        wait_until(lambda: len(worker_pids(server) - {killed}) == len(before), 60, "new worker")
+        wait_until(lambda: len(worker_pids(server) - {killed}) == len(before), "new worker", 60)
         load.wait_for_successes(60, 60)
 
     assert {outcome.status for outcome in load.outcomes} == {200, 201}

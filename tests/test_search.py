@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,14 @@ def insert(texts: Iterable[tuple[str, str, str]]) -> None:
     insert_dogs(rows)
 
 
+# The texts of the dogs are compared with many queries.
+casefold_text = cache(casefold_nfc)
+
+
 def brute_force_ids(dogs: list[dict[str, Any]], q: str, sort: str = "id") -> list[int]:
     """Return the ids of the dogs that a search must find, by checking each."""
     part = casefold_nfc(q.strip())
-    fitting = [dog for dog in dogs if any(part in casefold_nfc(dog[field]) for field in FIELDS)]
+    fitting = [dog for dog in dogs if any(part in casefold_text(dog[field]) for field in FIELDS)]
     return [dog["id"] for dog in sorted(fitting, key=lambda dog: sort_key(dog, sort), reverse=sort[0] == "-")]
 
 
