@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -256,6 +257,9 @@ def worker_pids(server: Server) -> list[int]:
 
 def listening_ports(*processes: int) -> set[int]:
     """Return the TCP ports on which these processes listen over IPv4 (proc_pid_net(5))."""
-    sockets = {os.readlink(handle) for number in processes for handle in Path(f"/proc/{number}/fd").iterdir()}
+    sockets = set()
+    for handle in (handle for number in processes for handle in Path(f"/proc/{number}/fd").iterdir()):
+        with suppress(FileNotFoundError):  # closed in the meantime
+            sockets.add(os.readlink(handle))
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
