@@ -25,6 +25,9 @@ make clean         Remove virtualenvs, node_modules and caches (keeps data)
 Missing packages are installed into .venv and node_modules first. To use another Python: make run PYTHON=python3.12
 endef
 
+# Each server that the tests start would compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Commands run as .venv/bin/python -m, because the scripts in .venv/bin break when the folder is moved.
 
 .PHONY: help

@@ -51,6 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in {"system", "postgresql"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(name)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = share_slow_tests(items, workers)
+
+
+def share_slow_tests(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return the tests in an order in which each worker begins with its share of the slowest ones.
+
+    pytest-xdist gives each worker an equal part of the tests, one after the other.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    part = -(-len(quick) // workers)
+    shares = [slow[number::workers] + quick[number * part : (number + 1) * part] for number in range(workers)]
+    return [item for share in shares for item in share]
 
 
 @pytest.fixture(scope="session")

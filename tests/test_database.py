@@ -419,6 +419,7 @@ def test_utc_now_is_aware_and_current() -> None:
     assert utc_now().tzinfo == UTC
 
 
+@pytest.mark.no_cover
 def test_casefold_is_equal_for_all_cases_of_every_character() -> None:
     # The dotless i is left out: its upper case is I, whose lower case is i.
     characters = [text for text in assigned_characters() if text != "ı"]

@@ -77,6 +77,7 @@ def postgresql_of_docs(databases: Databases, doc_runner: DocRunner) -> Iterator[
     databases.drop(url)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("s3_of_docs", "postgresql_of_docs")
 @pytest.mark.parametrize("step", [pytest.param(1, id="reading_order"), pytest.param(-1, id="reverse_order")])
 def test_pages_work_one_after_the_other(doc_runner: DocRunner, step: int) -> None:
@@ -89,6 +90,7 @@ def test_pages_work_one_after_the_other(doc_runner: DocRunner, step: int) -> Non
             settings.write_text(before)  # that page has the settings of another machine
 
 
+@pytest.mark.slow
 def test_api_by_example_calls_every_verb(doc_runner: DocRunner) -> None:
     doc_runner.follow_page(page_path("api-by-example"))
 
@@ -113,6 +115,7 @@ def test_quick_start_leads_to_a_dog_in_the_browser(doc_runner: DocRunner) -> Non
     assert (doc_runner.project / "instance" / "secret_key").exists()
 
 
+@pytest.mark.slow
 @NEEDS_NODE
 def test_tutorial_passes_all_tests_and_lint(doc_runner: DocRunner) -> None:
     doc_runner.use_node()

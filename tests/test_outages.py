@@ -164,7 +164,7 @@ def test_postgres_restart_returns_503_and_loses_nothing(cluster: Cluster, postgr
         cluster.stop(mode)
         stopped = time.monotonic()
         wait_until(
-            lambda: sum(outcome.started > stopped for outcome in load.outcomes) >= 50, 60, "responses while it is down"
+            lambda: sum(outcome.started > stopped for outcome in load.outcomes) >= 50, "responses while it is down", 60
         )
         starting = time.monotonic()
         cluster.start()

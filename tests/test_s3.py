@@ -414,6 +414,7 @@ def test_credentials_are_read_from_env_file(
 ) -> None:
     for name in s3.environment:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("FLASK_SKIP_DOTENV")
     (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in s3.environment.items()))
     monkeypatch.setattr("api.config.ROOT", tmp_path)
 

@@ -116,6 +116,7 @@ def random_queries(rng: random.Random, dogs: list[dict[str, Any]], count: int) -
 # --- Results ---
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [1, 2])
 def test_search_equals_brute_force(anna: FlaskClient, seed: int) -> None:
     rng = random.Random(seed)
@@ -130,6 +131,7 @@ def test_search_equals_brute_force(anna: FlaskClient, seed: int) -> None:
             assert search_ids(anna, q, sort=sort) == brute_force_ids(dogs, q, sort)[:100], (ascii(q), sort)
 
 
+@pytest.mark.no_cover
 def test_search_pages_equal_brute_force_in_every_order(anna: FlaskClient) -> None:
     rng = random.Random(3)
     words = ["Abel", "abélard", "Labrador", "label", "BELLA", "Xolo"]
@@ -272,6 +274,7 @@ def many_dogs(anna: FlaskClient) -> FlaskClient:
     return anna
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("require_search_index")
 def test_search_of_many_dogs_reads_few_rows(app: Flask, many_dogs: FlaskClient, engine: str) -> None:
     dogs = list(Dog.select().dicts())

@@ -23,7 +23,7 @@ from .graceful_shutdown import DRAIN_SECONDS, shutdown
 from .metrics_server import start_metrics_server
 
 # How long a request in flight may take after SIGTERM. With the draining before it, a stop takes less than 10 seconds.
-KILL_TIMEOUT_SECONDS = 8
+KILL_TIMEOUT_SECONDS = 7
 # The number of this option in glibc's mallopt(3).
 M_MMAP_THRESHOLD = -3
 
