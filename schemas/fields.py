@@ -22,6 +22,9 @@ BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 # The same as in `models/base.py`, which schemas may not import.
 MAX_ID = 2**63 - 1
 
+MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3, with the angle brackets)
+EMAIL_TOO_LONG = "Must be at most 254 characters."
+
 # marshmallow's context, set by `with SchemaContext({...})`: `render` (makes a picture of an upload), `user` (the
 # account), `pictures` (their base URL).
 SchemaContext = Context[dict[str, Any]]
@@ -35,6 +38,15 @@ def single_line_pattern(refused: str, may_be_empty: bool = False) -> str:
 def with_metadata(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
     """Return a field's arguments with JSON Schema keywords added to its metadata, for the OpenAPI document."""
     return {**kwargs, "metadata": {**keywords, **kwargs.get("metadata", {})}}
+
+
+def normalize_nfkc(text: str, high: int) -> str:
+    """Return the text in NFKC, or unchanged if it will be longer than `high` characters in any form.
+
+    Normalizing many combining characters takes quadratic time in Python before 3.11.16, and holds the GIL. NFKC composes
+    at most four characters into one, so a text of more than four times `high` stays too long.
+    """
+    return unicodedata.normalize("NFKC", text) if len(text) <= 4 * high else text
 
 
 def validate_no_control_characters(text: str) -> None:
@@ -63,7 +75,7 @@ class Username(SingleLineString):
         self.validators.append(self.validate_no_bidirectional_controls)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return unicodedata.normalize("NFKC", super()._deserialize(value, *args, **kwargs)).strip()
+        return normalize_nfkc(super()._deserialize(value, *args, **kwargs), 40).strip()
 
     @staticmethod
     def validate_no_bidirectional_controls(text: str) -> None:
@@ -80,14 +92,16 @@ class Email(fields.String):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs).strip()
+        if len(text) > MAX_EMAIL:  # parsing and normalizing are not linear in the length
+            raise ValidationError(EMAIL_TOO_LONG)
         try:
             # `test_environment` allows `.test` domains, which developers use.
             checked = validate_email(text, strict=True, check_deliverability=False, test_environment=True)
         except (EmailNotValidError, UnicodeError):
             raise ValidationError("Not a valid email address.") from None
         address = checked.normalized.lower()
-        if len(address) > 254:
-            raise ValidationError("Must be at most 254 characters.")
+        if len(address) > MAX_EMAIL:
+            raise ValidationError(EMAIL_TOO_LONG)
         return address
 
 

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import random
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -14,9 +15,10 @@ import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
 
 from api.routes import ROUTES
+from schemas import DogQuerySchema
 from schemas.fields import StrictInteger
 
 from .engines import BOTH_ENGINES
@@ -98,6 +100,47 @@ def test_huge_number_or_deep_nesting_is_rejected(client: FlaskClient, value: str
         response = client.post("/user/login", data=body, content_type=JSON)
 
         assert api_error(response) in {(400, "bad-request"), (422, "validation")}
+
+
+# Combining characters in an order that normalization must change, which takes quadratic time in Python before 3.11.16.
+COMBINING = "a" + "\u0301" * 7_000 + "\u0316" * 7_000
+
+
+@pytest.fixture
+def normalized_lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of all texts that are normalized from now on."""
+    lengths: list[int] = []
+    normalize = unicodedata.normalize
+
+    def record_and_normalize(form: Any, text: str) -> str:
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", record_and_normalize)
+    return lengths
+
+
+@EVERY_VERB
+def test_long_text_is_rejected_before_normalization(
+    anna_unlimited: FlaskClient, normalized_lengths: list[int], method: str, path: str, schema: Schema
+) -> None:
+    for name in schema.fields:
+        body = json.dumps({"current_password": PASSWORD, name: COMBINING}, ensure_ascii=False)
+        response = anna_unlimited.open(path, method=method, data=body, content_type=JSON)
+
+        assert api_error(response) == (422, "validation")
+        assert name in response.json["error"]["fields"]
+    assert max(normalized_lengths, default=0) <= 4 * 256
+
+
+@pytest.mark.parametrize("parameter", DogQuerySchema().fields)
+def test_long_parameter_is_rejected_before_normalization(
+    client: FlaskClient, normalized_lengths: list[int], parameter: str
+) -> None:
+    response = client.get("/api/v1/dogs", query_string={parameter: COMBINING})
+
+    assert api_error(response) == (422, "validation")
+    assert normalized_lengths == []
 
 
 def test_100000_brackets_return_413(client: FlaskClient) -> None:
@@ -318,6 +361,13 @@ def test_large_form_without_file_returns_413(client: FlaskClient) -> None:
         {"data": padded_body(MULTIPART, 64 * KIB + 1), "content_type": MULTIPART},
     ):
         assert api_error(client.post("/user/register", **content)) == (413, "too-large")
+
+
+def test_texts_beside_file_over_64_kib_return_413(client: FlaskClient) -> None:
+    texts = [(name, None, b"x" * 33_000) for name in ("username", "surprise")]
+    form = multipart_form(("file", "photo.jpg", photo()[0].read()), *texts)
+
+    assert api_error(client.post("/user/register", **form)) == (413, "too-large")
 
 
 def test_rejected_form_closes_temporary_files(client: FlaskClient) -> None:

@@ -89,8 +89,9 @@ def parse_form() -> MultiDict[str, Any]:
     if any(name.lstrip().startswith("{") for name in values):
         raise UnsupportedMediaType(f"Body looks like JSON but Content-Type is a form. {SEND_JSON}")
     files = [(name, file) for name, file in files if file.filename or file_size(file)]
-    is_large_file = any(file_size(file) > MAX_UPLOAD_BYTES for _, file in files)
-    if is_large_file or (request.stream.tell() > MAX_BODY_BYTES and not files):
+    sizes = [file_size(file) for _, file in files]
+    # All but the files is limited as any other body, texts and headers of parts alike.
+    if max(sizes, default=0) > MAX_UPLOAD_BYTES or request.stream.tell() - sum(sizes) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     values.update(MultiDict(files))
     return values
