@@ -9,7 +9,7 @@ from flask import Flask
 
 from . import cli, database, frontend, openapi, routes
 from .config import Config
-from .http import concurrency, errors
+from .http import body, concurrency, errors
 from .http.app import App
 from .observability import health, logs, metrics
 from .pictures import store
@@ -26,6 +26,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_object(Config.load(config))
     logs.init_app(app)
     errors.init_app(app)
+    body.init_app(app)
     graceful_shutdown.init_app(app)
     database.init_app(app)
     metrics.init_app(app)

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 import orjson
-from flask import request
+from flask import Flask, Response, request
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .concurrency import limiters
-from .errors import BadRequest, UnprocessableEntity, UnsupportedMediaType
+from .errors import BadRequest, Unavailable, UnprocessableEntity, UnsupportedMediaType
+from .request import current_request
 
 KIB = 1024
 MAX_BODY_BYTES = 64 * KIB
@@ -29,6 +30,11 @@ class ParsedInput(NamedTuple):
 
     values: dict[str, Any]
     errors: dict[str, list[str]]
+
+
+def init_app(app: Flask) -> None:
+    """Leave no body unread."""
+    app.after_request(finish_body)
 
 
 def read_body(takes_file: bool) -> ParsedInput:
@@ -59,6 +65,38 @@ def reject_oversized_body() -> None:
     """Raise 413 for a body over the limit, on a verb that does not read one."""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
+
+
+def finish_body(response: Response) -> Response:
+    """After each request: read and drop what is left of its body, or announce the end of the connection.
+
+    A server that closes a connection with unread data resets it. The client would lose the response, or its next
+    request (RFC 9112, section 9.6).
+    """
+    environ = current_request().environ
+    if ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ) and not drain_body(environ):
+        response.headers["Connection"] = "close"
+    return response
+
+
+def drain_body(environ: dict[str, Any]) -> bool:
+    """Return whether the body ended after at most `MAX_UPLOAD_BYTES` and `MAX_BODY_BYTES` more.
+
+    A client that waits for `100 Continue` is not asked for its body.
+    """
+    unread = MAX_UPLOAD_BYTES + MAX_BODY_BYTES
+    if "HTTP_EXPECT" in environ or (current_request().content_length or 0) > unread:
+        return False
+    try:
+        with limiters.get().bodies.acquire():
+            while unread > 0:
+                part = environ["wsgi.input"].read(MAX_BODY_BYTES)
+                if not part:
+                    return True
+                unread -= len(part)
+    except Unavailable:
+        pass
+    return False
 
 
 def parse_query(query_string: bytes) -> ParsedInput:
