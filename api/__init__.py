@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
-
-from . import cli, database, frontend, openapi, routes
-from .config import Config
-from .http import body, concurrency, errors
-from .http.app import App
-from .observability import health, logs, metrics
-from .pictures import store
-from .security import authentication, origins, passwords, rate_limits, session_cookie
-from .server import graceful_shutdown
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -22,6 +14,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     Opens no connection, and no files but `.env` and that of the secret key. Raises `ConfigError`.
     """
+    # Not imported above, so that the decoder process, a module of this package, starts in a tenth of a second.
+    from . import cli, database, frontend, openapi, routes
+    from .config import Config
+    from .http import body, concurrency, errors
+    from .http.app import App
+    from .observability import health, logs, metrics
+    from .pictures import store
+    from .security import authentication, origins, passwords, rate_limits, session_cookie
+    from .server import graceful_shutdown
+
     app = App(__name__, static_folder=None)
     app.config.from_object(Config.load(config))
     logs.init_app(app)

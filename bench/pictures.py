@@ -1,44 +1,31 @@
 """CPU time and peak memory of rendering pictures: `python -m bench.pictures`.
 
-The CPU time is the median of several calls. The peak memory, above idle, is that of one call in a separate process; it
-needs Linux. The pictures are generated.
+The CPU time is the median of several calls, and includes that of the decoder process. The peak memory, above idle, is
+that of a new decoder process. Both need Linux. The pictures are generated.
 """
 
+import math
+import os
 import statistics
 import struct
 import subprocess
-import sys
-import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
+import pillow_heif
 from PIL import Image, ImageChops
 
 from api.pictures.decode import InvalidImage
+from api.pictures.decoder import Decoder, decoder
+from api.pictures.decoder_process import MAX_CPU_SECONDS
 from api.pictures.default import render_avatar
-from api.pictures.render import render
 
 LARGE = (8192, 6100)
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "astronaut.jpg"
-MEASURE_PEAK = """
-import sys
-from api.pictures.decode import InvalidImage
-from api.pictures.render import render
-
-def memory_mb(name):
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(name))
-
-with open("tests/photos/chelsea.png", "rb") as file:
-    render(file)
-idle = memory_mb("VmRSS")
-with open(sys.argv[1], "rb") as file:
-    render(file)
-print(memory_mb("VmHWM") - idle)
-"""
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -133,6 +120,7 @@ def largest_pictures() -> dict[str, Callable[[], bytes]]:
         "20 MP WebP with alpha": lambda: encode(Image.new("RGBA", size, translucent), "WEBP", method=0),
         "20 MP WebP, lossless": lambda: encode(Image.new("RGBA", size, translucent), "WEBP", lossless=True, method=0),
         "20 MP WebP, animated": lambda: encode(Image.new("RGBA", size, translucent), "WEBP", method=0, **animation),
+        "25 MP HEIC": lambda: encode(make_photo((5776, 4328)), "HEIF"),
         "20 MP AVIF": lambda: encode(make_photo(size), "AVIF", speed=10),
         "20 MP AVIF, 4:4:4 with alpha": lambda: encode(
             Image.new("RGBA", size, translucent), "AVIF", speed=10, subsampling="4:4:4"
@@ -140,21 +128,51 @@ def largest_pictures() -> dict[str, Callable[[], bytes]]:
     }
 
 
+def measure(decoder: Decoder, data: bytes) -> tuple[float, str]:
+    """Return the CPU time in milliseconds, here and in the decoder process, and the message if it is refused."""
+    message, process = "", decoder.connect() and decoder.process
+    start = time.process_time() + cpu_seconds(process)
+    try:
+        decoder.render(data)
+    except InvalidImage as error:
+        message = str(error)
+    spent = time.process_time() + (cpu_seconds(process) if process is decoder.process else MAX_CPU_SECONDS)
+    return 1000 * (spent - start), message
+
+
 def measure_cpu_ms(data: bytes, rounds: int) -> tuple[float, str]:
     """Return the median CPU time, and the message if the picture is refused."""
-    times, message = [], ""
-    for _ in range(rounds):
-        start = time.process_time()
-        try:
-            render(BytesIO(data))
-        except InvalidImage as error:
-            message = str(error)
-        times.append(1000 * (time.process_time() - start))
-    return statistics.median(times), message
+    results = [measure(decoder, data) for _ in range(rounds)]
+    return statistics.median(cpu_ms for cpu_ms, _ in results), results[0][1]
+
+
+def measure_peak_mb(data: bytes) -> float:
+    """Return the peak memory of a new decoder process, above idle."""
+    fresh = Decoder()
+    fresh.render(PHOTO.read_bytes())
+    idle = memory_mb(fresh.process, "VmRSS")
+    with suppress(InvalidImage):
+        fresh.render(data)
+    peak = memory_mb(fresh.process, "VmHWM") if fresh.process else math.nan
+    fresh.stop()
+    return peak - idle
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU time of a process (proc_pid_stat(5))."""
+    values = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(process: subprocess.Popen[bytes], name: str) -> float:
+    """Return a value of proc_pid_status(5)."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def main() -> None:
     """Measure all pictures and print the results."""
+    pillow_heif.register_heif_opener()  # to make the HEIC
     print(f"{'12 MP JPEG':42}{'MB':>8}{'CPU ms':>8}")
     camera_photo = make_photo((4000, 3000))
     for name, options in (
@@ -178,14 +196,10 @@ def main() -> None:
         print(f"{name:42}{len(data) / 1e6:8.1f}{cpu_ms:8.1f}{'' if message else '  (accepted)'}")
 
     print(f"\n{'Largest':42}{'CPU ms':>8}{'peak MB':>8}")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, make in largest_pictures().items():
-            path = Path(folder, "picture")
-            path.write_bytes(make())
-            root = Path(__file__).parent.parent
-            peak = subprocess.run([sys.executable, "-c", MEASURE_PEAK, path], cwd=root, check=True, capture_output=True)
-            cpu_ms, message = measure_cpu_ms(path.read_bytes(), 1)
-            print(f"{name:42}{cpu_ms:8.0f}{float(peak.stdout):8.0f}{message and '  (refused)'}", flush=True)
+    for name, make in largest_pictures().items():
+        data = make()
+        peak, (cpu_ms, message) = measure_peak_mb(data), measure_cpu_ms(data, 1)
+        print(f"{name:42}{cpu_ms:8.0f}{peak:8.0f}{message and '  (refused)'}", flush=True)
 
 
 if __name__ == "__main__":

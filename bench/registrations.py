@@ -14,7 +14,8 @@ from statistics import median
 import bcrypt
 from PIL import Image, ImageOps
 
-from api.pictures.render import SIZE_1X, SIZE_2X, render
+from api.pictures.decoder import decoder
+from api.pictures.render import SIZE_1X, SIZE_2X
 
 from .closed_loop import CLIENTS, ROUNDS, Operation, compare_rates, expect_status, time_call
 from .connection import Connection
@@ -100,7 +101,7 @@ def measure_registrations(url: str) -> list[Measurement]:
         parts: dict[str, Operation] = {
             "password hash, raw": hash_raw,
             "pictures, raw": partial(resize_raw, picture),
-            "pictures, by Kennel with all checks": partial(render, BytesIO(picture)),
+            "pictures, by Kennel with all checks": partial(decoder.render, picture),
             "upload, raw": partial(receive_raw, *sockets[0], body),
         }
         for part, operation in parts.items():

@@ -23,7 +23,7 @@ from playwright.sync_api import expect
 from api.config import Config
 from api.http.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from api.http.concurrency import MAX_QUEUED
-from api.pictures.decode import MAX_AVIF_PIXELS, MAX_COEFFICIENTS, MAX_PIXELS, MAX_SIDE, MAX_WEBP_PIXELS
+from api.pictures.decode import MAX_COEFFICIENTS, MAX_PIXELS, MAX_PIXELS_OF, MAX_SIDE
 from api.pictures.render import SIZE_1X, SIZE_2X
 from api.routes import ROUTES
 
@@ -405,8 +405,8 @@ def test_uploads_page_has_the_limits_of_the_code() -> None:
 
     assert f"at most {MAX_UPLOAD_BYTES // MIB} MiB" in page
     assert f"at most {MAX_PIXELS // 10**6} megapixels" in page
-    assert f"a WebP or AVIF {MAX_WEBP_PIXELS // 10**6}" in page
-    assert MAX_WEBP_PIXELS == MAX_AVIF_PIXELS
+    assert f"a WebP or AVIF {MAX_PIXELS_OF['WEBP'] // 10**6}, a HEIC {MAX_PIXELS_OF['HEIF'] // 10**6}" in page
+    assert MAX_PIXELS_OF["WEBP"] == MAX_PIXELS_OF["AVIF"]
     assert f"a progressive CMYK JPEG {MAX_COEFFICIENTS // 4 // 10**6}" in page
     assert f"{MAX_SIDE:,} pixels on a side" in page
     assert f"within {SIZE_1X[0]}×{SIZE_1X[1]} pixels, one within {SIZE_2X[0]}×{SIZE_2X[1]}" in page

@@ -12,23 +12,21 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageColor, ImageOps, ImageStat
 
-from api.pictures import avif, decode, default
+from api.pictures import decode, default
 from api.pictures import render as rendering
+from api.pictures.decode import InvalidImage
+from api.pictures.decoder import Decoder, decoder
 from api.pictures.default import render_avatar
-from api.pictures.render import InvalidImage, render
 
+from .live_server import ROOT, wait_until
 
-@pytest.fixture(autouse=True)
-def disable_pillow_pixel_limit(monkeypatch):
-    """Remove Pillow's own limit, as the application does."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-
-
-PHOTOS = Path(__file__).parent / "photos"
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+PHOTOS = ROOT / "tests" / "photos"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF")
+pillow_heif.register_heif_opener()  # to write the files of the tests
 ORIENTATION, GPS = 0x0112, 0x8825
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -40,7 +38,8 @@ def encode(image, kind, **options):
 
 
 def render_bytes(data):
-    return render(BytesIO(data))
+    """Render in the decoder process, as the application does."""
+    return decoder.render(data)
 
 
 def open_largest(rendering):
@@ -141,18 +140,11 @@ def test_renders_every_format(photo, kind):
     ],
 )
 def test_photo_is_scaled_to_both_sizes(name, normal, double):
-    with (PHOTOS / name).open("rb") as file:
-        rendering = render(file)
+    rendering = render_bytes((PHOTOS / name).read_bytes())
     assert (rendering.width, rendering.height) == normal
     for data, size in ((rendering.normal, normal), (rendering.double, double)):
         image = Image.open(BytesIO(data))
         assert (image.format, image.size) == ("WEBP", size)
-
-
-def test_stream_is_read_from_start(photo):
-    stream = BytesIO(encode(photo, "PNG"))
-    stream.read(100)
-    assert render(stream).width == 125
 
 
 def test_small_picture_is_not_enlarged_and_has_no_double():
@@ -184,7 +176,7 @@ def test_jpeg_draft_mode_equals_full_decode(photo, size, orientation, monkeypatc
     monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
     picture = photo.resize(size, Image.Resampling.NEAREST)
     data = encode(picture, "JPEG", quality=90, exif=make_exif(orientation))
-    double = open_largest(render_bytes(data))
+    double = open_largest(rendering.render(data))
     expected = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
     assert max(ImageStat.Stat(ImageChops.difference(double, expected)).mean) < 1.2
 
@@ -194,16 +186,15 @@ def test_rotated_jpeg_keeps_sharpness(monkeypatch):
     monkeypatch.setattr(rendering, "encode_webp", lambda picture, lossless: encode_webp(picture, True))
     noise = Image.effect_noise((750, 500), 60).resize((3000, 2000), Image.Resampling.NEAREST)
     data = encode(noise, "JPEG", exif=make_exif(6))
-    double = open_largest(render_bytes(data))
+    double = open_largest(rendering.render(data))
     expected = ImageOps.exif_transpose(Image.open(BytesIO(data))).resize(double.size, Image.Resampling.LANCZOS)
     assert max(ImageStat.Stat(ImageChops.difference(double.convert("L"), expected)).mean) < 4
 
 
 def test_downscaling_in_bands_equals_single_pass(photo, monkeypatch):
     data = encode(photo.resize((1500, 1300)), "PNG", compress_level=1)
-    single_pass = render_bytes(data)
     monkeypatch.setattr(rendering, "BAND_PIXELS", 1500 * 17)
-    assert render_bytes(data) == single_pass
+    assert rendering.render(data) == render_bytes(data)
 
 
 @pytest.fixture(scope="module")
@@ -214,15 +205,6 @@ def progressive_jpeg(photo):
 def test_large_progressive_jpeg_is_rendered_faithfully(photo, progressive_jpeg):
     difference = ImageChops.difference(open_largest(render_bytes(progressive_jpeg)), photo.resize((250, 250)))
     assert max(ImageStat.Stat(difference).mean) < 4
-
-
-def test_progressive_jpeg_is_decoded_only_as_far_as_needed(progressive_jpeg, monkeypatch):
-    decoded, open_image = [], decode.open_image
-    monkeypatch.setattr(
-        decode, "open_image", lambda kind, file: decoded.append(len(file.getvalue())) or open_image(kind, file)
-    )
-    render_bytes(progressive_jpeg)
-    assert decoded[0] < len(progressive_jpeg) / 2
 
 
 # Orientation
@@ -294,7 +276,7 @@ def test_invalid_avif_exif_is_ignored():
 # Animations and multi-picture files
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_animation_shows_first_frame(kind):
     data = encode(
         Image.new("RGB", (300, 300), RED), kind, save_all=True, append_images=[Image.new("RGB", (300, 300), BLUE)]
@@ -302,14 +284,12 @@ def test_animation_shows_first_frame(kind):
     assert is_close(corner_colours(open_largest(render_bytes(data))), [RED] * 4)
 
 
-def test_avif_animation_shows_primary_item():
-    red, blue = (Image.new("RGB", (300, 300), colour) for colour in (RED, BLUE))
-    animation, still = encode(red, "AVIF", save_all=True, append_images=[red]), encode(blue, "AVIF")
-    coded = still[still.index(b"mdat") + 4 :]
-    offset = animation.index(b"iloc") + 18
-    animation = animation[:offset] + struct.pack(">II", len(animation) + 8, len(coded)) + animation[offset + 8 :]
-    animation += struct.pack(">I4s", len(coded) + 8, b"mdat") + coded
-    assert is_close(corner_colours(open_largest(render_bytes(animation))), [BLUE] * 4)
+def test_avif_animation_with_empty_primary_item_shows_first_frame():
+    frame = Image.new("RGB", (300, 300), RED)
+    data = encode(frame, "AVIF", save_all=True, append_images=[Image.new("RGB", (300, 300), BLUE)])
+    extent = data.index(b"iloc") + 18
+    data = data[:extent] + struct.pack(">II", len(data), 0) + data[extent + 8 :]
+    assert is_close(corner_colours(open_largest(render_bytes(data))), [RED] * 4)
 
 
 def test_mpo_shows_first_picture():
@@ -510,7 +490,6 @@ def test_transparent_pixels_do_not_bleed_into_edges():
         b'<svg xmlns="http://www.w3.org/2000/svg"/>',
         b"%PDF-1.7\n",
         b"PK\x03\x04zip",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
         b"RIFF\x04\0\0\0WAVE",
         encode(Image.new("RGB", (9, 9)), "BMP"),
@@ -520,7 +499,7 @@ def test_transparent_pixels_do_not_bleed_into_edges():
     ],
 )
 def test_unsupported_format_error_lists_supported_formats(data):
-    with pytest.raises(InvalidImage, match=r"Unsupported image format.*JPEG, PNG, WebP, GIF or AVIF"):
+    with pytest.raises(InvalidImage, match=r"Unsupported image format.*JPEG, PNG, WebP, GIF, AVIF or HEIC"):
         render_bytes(data)
 
 
@@ -537,7 +516,7 @@ def test_truncated_picture_is_rejected(photo, kind, kept_fraction):
         render_bytes(data[: int(len(data) * kept_fraction)])
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_picture_without_last_byte_is_rejected(photo, kind):
     with pytest.raises(InvalidImage, match="corrupt or incomplete"):
         render_bytes(encode(photo, kind)[:-1])
@@ -558,6 +537,7 @@ SAMPLE_IMAGES = {
     "WebP": encode(make_quadrants((120, 90)), "WEBP", exif=make_exif(6), icc_profile=make_swapped_profile()),
     "lossless WebP": encode(make_quadrants((120, 90)).convert("RGBA"), "WEBP", lossless=True),
     "AVIF": encode(make_quadrants((120, 90)), "AVIF", exif=make_exif(6), icc_profile=make_swapped_profile()),
+    "HEIC": encode(make_quadrants((120, 90)), "HEIF", exif=make_exif(6), icc_profile=make_swapped_profile()),
 }
 
 
@@ -622,21 +602,19 @@ def test_too_long_side_is_rejected():
         render_bytes(make_png(65_536, 1, 8, 0, bytes(65_537)))
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("WEBP", "MAX_WEBP_PIXELS"), ("AVIF", "MAX_AVIF_PIXELS")])
-def test_webp_and_avif_have_lower_pixel_limits(kind, limit, monkeypatch):
-    assert getattr(decode, limit) < decode.MAX_PIXELS
-    monkeypatch.setattr(decode, limit, 100 * 100)
-    assert render_bytes(encode(Image.new("RGB", (100, 100)), kind)).width == 100
-    with pytest.raises(InvalidImage, match=r"(WebP|AVIF) images may have at most .* or send it as a JPEG"):
-        render_bytes(encode(Image.new("RGB", (101, 100)), kind))
+@pytest.mark.parametrize(("kind", "name"), [("WEBP", "WebP"), ("AVIF", "AVIF"), ("HEIF", "HEIC")])
+def test_formats_that_take_more_memory_have_lower_pixel_limits(kind, name, monkeypatch):
+    assert decode.MAX_PIXELS_OF[kind] < decode.MAX_PIXELS
+    monkeypatch.setitem(decode.MAX_PIXELS_OF, kind, 100 * 100)
+    assert rendering.render(encode(Image.new("RGB", (100, 100)), kind)).width == 100
+    with pytest.raises(InvalidImage, match=f"{name} images may have at most .* or send it as a JPEG"):
+        rendering.render(encode(Image.new("RGB", (101, 100)), kind))
 
 
-def test_avif_frame_larger_than_declared_is_rejected():
-    data = set_avif_size(encode(Image.new("RGB", (512, 512)), "AVIF"), (512, 512), (64, 64))
-    with Image.open(BytesIO(data)) as image:
-        image.load()  # the decoder accepts it
-    with pytest.raises(InvalidImage, match="corrupt"):
-        render_bytes(data)
+def test_progressive_jpeg_has_a_lower_limit_for_four_components():
+    cmyk = encode(make_quadrants((64, 64)).convert("CMYK"), "JPEG", progressive=True)
+    with pytest.raises(InvalidImage, match="Progressive JPEG images may have at most 37 megapixels"):
+        render_bytes(set_jpeg_size(cmyk, 8000, 5000))
 
 
 def make_avif_grid(tile_size, tiles_per_side, extents_per_tile=1):
@@ -692,28 +670,9 @@ def test_avif_grid_is_rendered():
     assert is_close(corner_colours(open_largest(rendering)), [RED] * 4)
 
 
-def test_avif_grid_tiles_larger_than_declared_are_rejected(monkeypatch):
-    monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 512 * 512)
-    data = set_avif_size(set_avif_size(make_avif_grid(128, 4), (128, 128), (64, 64)), (512, 512), (256, 256))
-    data = data.replace(struct.pack(">HH", 512, 512), struct.pack(">HH", 256, 256))
-    assert render_bytes(data).width == 125
-    monkeypatch.setattr(decode, "MAX_AVIF_PIXELS", 256 * 256)
-    with pytest.raises(InvalidImage, match="corrupt"):
-        render_bytes(data)
-
-
-def test_avif_item_with_several_extents_is_rejected():
-    with pytest.raises(InvalidImage, match="corrupt"):
-        render_bytes(make_avif_grid(128, 1, extents_per_tile=2))
-
-
-def test_av1_frame_size_is_parsed_for_every_profile():
-    for options in ({}, {"subsampling": "4:4:4"}, {"speed": 10}, {"quality": 100}):
-        data = encode(make_quadrants((400, 300)), "AVIF", **options)
-        assert max(map(avif.largest_frame, avif.items(data))) == 400 * 300
-    large = Image.new("RGB", (2400, 1600))
-    animation = encode(large, "AVIF", save_all=True, append_images=[large], speed=10)
-    assert max(map(avif.largest_frame, avif.items(animation))) == 2400 * 1600
+def test_avif_item_with_several_extents_is_rendered():
+    rendering = render_bytes(make_avif_grid(128, 1, extents_per_tile=2))
+    assert is_close(corner_colours(open_largest(rendering)), [RED] * 4)
 
 
 def repeat_last_scan(jpeg_file, count):
@@ -722,112 +681,51 @@ def repeat_last_scan(jpeg_file, count):
     return jpeg_file[:-2] + last * (count - jpeg_file.count(b"\xff\xda")) + jpeg_file[-2:]
 
 
-def test_jpeg_with_too_many_scans_is_rejected():
-    data = encode(make_quadrants(), "JPEG", progressive=True)
-    assert render_bytes(repeat_last_scan(data, decode.MAX_SCANS)).width == 125
-    with pytest.raises(InvalidImage, match="not progressive"):
-        render_bytes(repeat_last_scan(data, decode.MAX_SCANS + 1))
-
-
-def test_scan_markers_outside_picture_are_not_counted():
+def test_scan_markers_outside_picture_are_ignored():
     data = encode(make_quadrants(), "JPEG")
     decoy = b"\xff\xda" * 1000
     assert render_bytes(insert_jpeg_segments(data, jpeg_segment(0xE1, decoy)) + decoy) == render_bytes(data)
 
 
-def test_scans_after_fake_end_marker_are_counted():
-    data = repeat_last_scan(encode(make_quadrants(), "JPEG", progressive=True), 100)
-    first = data.index(b"\xff\xda")
-    decoy = jpeg_segment(0xFE, b"\xff\xd9")
-    with pytest.raises(InvalidImage, match="not progressive"):
-        render_bytes(data[:first] + decoy + data[first:])
-
-
-@pytest.mark.parametrize("progressive", [True, False])
-def test_jpeg_that_needs_full_buffering_is_rejected(progressive):
-    cmyk = make_quadrants((64, 64)).convert("CMYK")
-    data = set_jpeg_size(encode(cmyk, "JPEG", progressive=progressive), 8000, 5000)
-    scan = data.index(b"\xff\xda") + 4
-    with pytest.raises(InvalidImage, match="too much memory"):
-        render_bytes(data[:scan] + b"\x01" + data[scan + 1 :])
-
-
-@pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
-def test_jpeg_type_unsupported_by_browsers_is_rejected(kind):
+def test_unsupported_kind_of_jpeg_is_named():
     data = encode(make_quadrants(), "JPEG")
-    with pytest.raises(InvalidImage, match="corrupt"):
-        render_bytes(data.replace(b"\xff\xc0", bytes((0xFF, kind)), 1))
+    with pytest.raises(InvalidImage, match="This kind of JPEG can't be read; save it as a baseline JPEG"):
+        render_bytes(data.replace(b"\xff\xc0", b"\xff\xc5", 1))
 
 
-def make_fragmented_images():
-    """Return pictures that are valid except for their number of parts."""
-    many = 2 * decode.MAX_PARTS
-    still, gif = SAMPLE_IMAGES["AVIF"], SAMPLE_IMAGES["GIF"]
-    palette, offset = 13 + (6 << (gif[10] & 7)), still.index(b"iloc") + 18
-    padding = b"\x7a\0" * many
-    item = padding + still[struct.unpack_from(">I", still, offset)[0] :]
-    fragmented_av1 = still[:offset] + struct.pack(">II", len(still) + 8, len(item)) + still[offset + 8 :]
-    return {
-        "JPEG": insert_jpeg_segments(SAMPLE_IMAGES["JPEG"], jpeg_segment(0xFE, b"") * many),
-        "PNG": insert_png_chunks(SAMPLE_IMAGES["PNG"], png_chunk(b"tEXt", b"") * many),
-        "GIF": gif[:palette] + b"!\xfe\0" * (decode.MAX_GIF_HEAD // 3) + gif[palette:],
-        "AVIF": still + struct.pack(">I4s", 8, b"free") * many,
-        "AV1": fragmented_av1 + struct.pack(">I4s", len(item) + 8, b"mdat") + item,
-    }
-
-
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "AVIF", "AV1"])
-def test_picture_with_too_many_parts_is_rejected(name, monkeypatch):
-    data = make_fragmented_images()[name]
-    with pytest.raises(InvalidImage, match="corrupt"):
-        render_bytes(data)
-    monkeypatch.setattr(decode, "MAX_PARTS", 10**6)
-    monkeypatch.setattr(avif, "MAX_PARTS", 10**6)
-    monkeypatch.setattr(decode, "MAX_GIF_HEAD", 10**7)
-    assert render_bytes(data).double is None
-
-
-def test_avif_with_too_many_items_is_rejected():
-    items = b"".join(struct.pack(">HHHII", n, 0, 1, 0, 1) for n in range(decode.MAX_PARTS + 1))
-    iloc = struct.pack(">I4sIHH", 16 + len(items), b"iloc", 0, 0x4400, decode.MAX_PARTS + 1) + items
-    meta = struct.pack(">I4sI", 12 + len(iloc), b"meta", 0) + iloc
-    with pytest.raises(ValueError, match="cannot read"):
-        list(avif.items(meta))
+def test_reserved_marker_in_coded_data_of_jpeg_hides_nothing(photo):
+    data = encode(photo, "JPEG")
+    scan = data.index(b"\xff\xda")
+    at = data.index(b"\xff\0", scan + len(data[scan:]) // 8)
+    stray = data[:at] + b"\xff\x02" + data[at + 2 :]
+    try:
+        rendering = render_bytes(stray)
+    except InvalidImage:
+        return  # the rest is not there to be shown
+    difference = ImageChops.difference(open_largest(rendering).convert("RGB"), photo.resize((250, 250)))
+    assert max(ImageStat.Stat(difference).mean) < 20
 
 
 def test_decompression_bombs_in_png_chunks_are_bounded():
     bomb = zlib.compress(bytes(64 << 20))
-    assert len(decode.decompress_icc(bomb)) == decode.MAX_PROFILE
     data = SAMPLE_IMAGES["PNG"]
     texts = png_chunk(b"zTXt", b"a\0\0" + bomb) * 100
     profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(make_swapped_profile()))
     plain = encode(make_quadrants(), "PNG")
-    many_profiles = insert_png_chunks(plain, profile, png_chunk(b"iCCP", b"a\0\0" + bomb) * 100, texts)
-    assert render_bytes(many_profiles) == render_bytes(insert_png_chunks(plain, profile)) != render_bytes(plain)
+    assert render_bytes(insert_png_chunks(plain, profile, texts)) == render_bytes(insert_png_chunks(plain, profile))
     assert render_bytes(insert_png_chunks(data, texts)) == render_bytes(data)
 
 
-MEASURE_PEAK = """
-import sys
-from api.pictures.render import render
-
-def megabytes(name):
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) // 1024 for line in status if line.startswith(name))
-
-with open("tests/photos/chelsea.png", "rb") as file:
-    render(file)
-idle = megabytes("VmRSS")
-with open(sys.argv[1], "rb") as file:
-    render(file)
-print(megabytes("VmHWM") - idle)
-"""
+def megabytes(process, name):
+    """Return a value of proc_pid_status(5)."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(name))
 
 
 @pytest.mark.system
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to measure memory")
-@pytest.mark.parametrize("name", ["PNG", "palette PNG", "JPEG", "WebP", "AVIF"])
-def test_decode_memory_stays_below_400_mb(name, tmp_path):
+@pytest.mark.parametrize("name", ["PNG", "palette PNG", "JPEG", "WebP", "AVIF", "HEIC"])
+def test_largest_picture_is_rendered_in_400_mb(name, tmp_path):
     path = tmp_path / "largest"
     if name == "PNG":
         path.write_bytes(make_png(8192, 6100, 8, 6, bytes(8192 * 4 + 1) * 6100))
@@ -840,13 +738,17 @@ def test_decode_memory_stays_below_400_mb(name, tmp_path):
         path.write_bytes(set_jpeg_size(small, 8192, 6100))
     elif name == "WebP":
         Image.new("RGBA", (5000, 4000), (1, 2, 3, 128)).save(path, "WEBP", lossless=True, method=0, quality=0)
-    else:
+    elif name == "AVIF":
         Image.new("RGBA", (5000, 4000), (1, 2, 3, 128)).save(path, "AVIF", speed=10, subsampling="4:4:4")
-    root = Path(__file__).parent.parent
-    peak = subprocess.run(
-        [sys.executable, "-c", MEASURE_PEAK, path], cwd=root, capture_output=True, check=True, text=True
-    )
-    assert int(peak.stdout) < 400
+    else:
+        Image.new("RGB", (5712, 4284), (1, 2, 3)).save(path, "HEIF")
+    fresh = Decoder()
+    fresh.render((PHOTOS / "chelsea.png").read_bytes())
+    idle = megabytes(fresh.process, "VmRSS")
+    fresh.render(path.read_bytes())
+    peak = megabytes(fresh.process, "VmHWM")
+    fresh.stop()
+    assert peak - idle < 400
 
 
 def test_rendering_is_thread_safe():
@@ -855,6 +757,117 @@ def test_rendering_is_thread_safe():
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(render_bytes, photos * 8))
     assert results == [render_bytes(photo) for photo in photos] * 8
+
+
+# The decoder process
+
+
+def send_to_new_decoder(data):
+    """Render with a decoder process of its own, and require that the next upload is unaffected."""
+    fresh = Decoder()
+    try:
+        fresh.render(data)
+    finally:
+        assert fresh.render((PHOTOS / "chelsea.png").read_bytes()).width == 125
+        fresh.stop()
+
+
+@pytest.fixture
+def patched_process(monkeypatch, tmp_path):
+    """Return a function that runs this code in each decoder process, when it starts."""
+
+    def patch(code):
+        (tmp_path / "sitecustomize.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        "os.kill(os.getpid(), signal.SIGSEGV)",
+        "os._exit(0)",
+        "bytearray(1 << 40)",
+        "[bytearray(1 << 20) for _ in iter(int, 1)]",
+    ],
+)
+def test_crash_of_decoder_rejects_only_that_upload(patched_process, crash):
+    marker = b"GIF89a crash"
+    patched_process(f"""
+import os, signal
+import PIL.Image
+
+plain_open = PIL.Image.open
+
+def open_or_crash(file, **options):
+    if file.getvalue() == {marker!r}:
+        {crash}
+    return plain_open(file, **options)
+
+PIL.Image.open = open_or_crash
+""")
+    with pytest.raises(InvalidImage, match="too much memory or time"):
+        send_to_new_decoder(marker)
+
+
+def test_endless_decoding_is_ended(patched_process):
+    patched_process("""
+import PIL.Image
+from itertools import count
+
+plain_open = PIL.Image.open
+PIL.Image.open = lambda file, **options: plain_open(file, **options) if len(file.getvalue()) > 99 else max(count())
+""")
+    with pytest.raises(InvalidImage, match="too much memory or time"):
+        send_to_new_decoder(b"GIF89a endless")
+
+
+def test_hanging_decoder_is_killed_at_the_deadline(patched_process, monkeypatch):
+    monkeypatch.setattr("api.pictures.decoder.DEADLINE_SECONDS", 0.5)
+    patched_process("""
+import PIL.Image, time
+
+plain_open = PIL.Image.open
+PIL.Image.open = lambda file, **options: plain_open(file, **options) if len(file.getvalue()) > 99 else time.sleep(99)
+""")
+    with pytest.raises(InvalidImage, match="too much memory or time"):
+        send_to_new_decoder(b"GIF89a hanging")
+
+
+def test_killed_idle_decoder_is_started_again():
+    fresh = Decoder()
+    photo = (PHOTOS / "chelsea.png").read_bytes()
+    before = fresh.render(photo)
+    fresh.process.kill()
+    fresh.process.wait()
+
+    assert fresh.render(photo) == before
+    fresh.stop()
+
+
+def test_decoder_gets_no_settings(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "swordfish")
+    fresh = Decoder()
+    fresh.render((PHOTOS / "chelsea.png").read_bytes())
+    environment = Path(f"/proc/{fresh.process.pid}/environ").read_bytes()
+    fresh.stop()
+
+    assert b"swordfish" not in environment
+
+
+def test_decoder_ends_with_its_parent():
+    script = """
+import os
+from api.pictures.decoder import decoder
+
+decoder.connect()
+print(decoder.process.pid, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), "end of the decoder process")
 
 
 # Default pictures

@@ -45,7 +45,7 @@ def render_avatar(username: str) -> RenderedPicture:
     digest = hashlib.sha256(username.encode("utf-8", "surrogatepass")).digest()
     picture = Image.new("RGB", SIZE_2X, COLOURS[digest[0] % len(COLOURS)])
     picture.paste("white", mask=shape.reduce(4))
-    return encode_sizes(picture, SIZE_1X, lossless=True)
+    return encode_sizes(picture, SIZE_1X)
 
 
 def initial_of(username: str) -> str:

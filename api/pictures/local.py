@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -40,9 +41,10 @@ class LocalStorage:
             raise
 
     def get(self, name: str) -> bytes | None:
-        """Return the content of a file, or None if it does not exist. Raises `OSError`."""
+        """Return the content of a file, or None if it does not exist. Raises `OSError`, also for a symbolic link."""
         try:
-            return (self.path / name).read_bytes()
+            with open(os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
 
@@ -61,11 +63,11 @@ class LocalStorage:
         """Yield the name and modification time, as a Unix time in seconds, of each file. Raises `OSError`."""
         for path in self.path.glob("*.webp"):
             try:
-                modified = path.stat().st_mtime
+                status = path.lstat()
             except FileNotFoundError:  # removed by another request meanwhile
                 continue
-            if path.is_file():
-                yield path.name, modified
+            if stat.S_ISREG(status.st_mode):
+                yield path.name, status.st_mtime
 
 
 def fsync_directory(directory: Path) -> None:

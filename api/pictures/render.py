@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
 
 from PIL import Image, ImageCms
 
-from .decode import DAMAGED, MAX_PROFILE, DecodedImage, InvalidImage, Size, read_picture
+from .decode import (
+    DAMAGED,
+    MAX_PROFILE,
+    TOO_COMPLEX,
+    UNREADABLE_FRAME,
+    UNREADABLE_JPEG,
+    DecodedImage,
+    InvalidImage,
+    Size,
+    read_picture,
+)
 
 SIZE_1X = (125, 175)
 SIZE_2X = (250, 350)
 BAND_PIXELS = 1 << 20
+
+# Pictures of at most so many pixels or colours are stored losslessly, if their files are small.
+SMALL_PIXELS = 64 * 64
+FLAT_COLOURS = 1024
+MAX_LOSSLESS_BYTES = 10_000
 
 # The transposition for each EXIF orientation. From 5 on, width and height are swapped.
 EXIF_TRANSPOSE = {
@@ -39,14 +53,11 @@ class RenderedPicture:
     double: bytes | None
 
 
-def render(stream: BinaryIO) -> RenderedPicture:
+def render(data: bytes) -> RenderedPicture:
     """Rotate an upload by its EXIF orientation, convert it to sRGB, and fit it into 125x175 and 250x350 pixels.
 
-    It is never enlarged. `stream` is a seekable binary file, read from its start. Raises `InvalidImage`, whatever the
-    content. Takes up to 350 MB and, for 50 megapixels, about a second.
+    It is never enlarged. Raises `InvalidImage`, whatever the content. For 50 megapixels it takes about a second.
     """
-    stream.seek(0)
-    data = stream.read()
     try:
         source = read_picture(data, SIZE_2X)
         is_sideways = source.orientation > 4
@@ -58,10 +69,13 @@ def render(stream: BinaryIO) -> RenderedPicture:
         return encode_sizes(convert_to_srgb(picture, source.profile), normal)
     except InvalidImage:
         raise
+    except MemoryError:
+        raise InvalidImage(TOO_COMPLEX) from None
     except Exception as error:
         # Pillow documents no exceptions for broken files, and raises a dozen types. Calls differ in nothing but the
         # upload, so it is the cause of any exception.
-        raise InvalidImage(DAMAGED) from error
+        is_unreadable = data.startswith(b"\xff\xd8") and UNREADABLE_FRAME.search(data)
+        raise InvalidImage(UNREADABLE_JPEG if is_unreadable else DAMAGED) from error
 
 
 def fit(size: Size, box: Size) -> Size:
@@ -123,15 +137,27 @@ def convert_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return colours
 
 
-def encode_sizes(double: Image.Image, size: Size, lossless: bool = False) -> RenderedPicture:
+def encode_sizes(double: Image.Image, size: Size) -> RenderedPicture:
     """Encode a picture in its own size and in `size`, as WebP."""
     normal = double.resize(size, Image.Resampling.LANCZOS)
-    double_file = encode_webp(double, lossless) if double.size != size else None
-    return RenderedPicture(encode_webp(normal, lossless), *size, double_file)
+    double_file = encode(double) if double.size != size else None
+    return RenderedPicture(encode(normal), *size, double_file)
+
+
+def encode(picture: Image.Image) -> bytes:
+    """Return the picture as a WebP file: lossless if it is small or flat and takes less than `MAX_LOSSLESS_BYTES`.
+
+    Lossy WebP has half the resolution for colours, which blurs pixel art and coloured letters.
+    """
+    if picture.width * picture.height <= SMALL_PIXELS or picture.getcolors(FLAT_COLOURS):
+        file = encode_webp(picture, lossless=True)
+        if len(file) < MAX_LOSSLESS_BYTES:
+            return file
+    return encode_webp(picture, lossless=False)
 
 
 def encode_webp(picture: Image.Image, lossless: bool) -> bytes:
     """Return the picture as a WebP file."""
-    file = BytesIO()
-    picture.save(file, "WEBP", quality=80, lossless=lossless)
-    return file.getvalue()
+    stream = BytesIO()
+    picture.save(stream, "WEBP", quality=80, lossless=lossless)
+    return stream.getvalue()

@@ -8,23 +8,23 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import BinaryIO
 
 from flask import Flask
-from PIL import Image
 
 from models import Picture
 from models.db.file_lock import exclusive_lock
 
 from ..config import environment
 from ..http.app_state import AppState
-from ..http.concurrency import limiters
-from ..http.errors import DISK_FULL_MESSAGE, StorageFull, StorageUnavailable
+from ..http.concurrency import BUSY, MAX_WAIT_SECONDS, limiters
+from ..http.errors import DISK_FULL_MESSAGE, StorageFull, StorageUnavailable, Unavailable
 from ..observability.metrics import time_picture
+from .decoder import decoder
 from .default import render_avatar
 from .local import LocalStorage
-from .render import RenderedPicture, render
+from .render import RenderedPicture
 from .s3 import S3Storage
 
 log = logging.getLogger("kennel")
@@ -104,7 +104,7 @@ class PictureStore:
         """
         if picture:
             try:
-                self.files.remove(picture.files)
+                self.files.remove(name for name in picture.files if FILENAME_PATTERN.fullmatch(name))
             except OSError as error:
                 log.warning("Failed to delete picture file (%s)", error.strerror)
 
@@ -114,20 +114,27 @@ class PictureStore:
         self.files.put({name: b"health check"})
         self.files.remove([name])
 
-    def prune(self, named: Iterable[str], older_than: float = ORPHAN_GRACE_SECONDS) -> list[str]:
-        """Delete orphaned files: those not in `named`, and at least `older_than` seconds old. Return their names."""
+    def find_orphans(self, named: Iterable[str], older_than: float = ORPHAN_GRACE_SECONDS) -> tuple[list[str], int]:
+        """Return the orphaned files, those not in `named` and at least `older_than` seconds old, and how many others
+        there are.
+        """
         used = set(named)
         cutoff = time.time() - older_than
         with translate_storage_errors():
-            orphans = [
-                name
+            # Temporary files begin with a dot. A crash may leave one.
+            files = [
+                (name, modified)
                 for name, modified in self.files.iter_files()
-                # Temporary files begin with a dot. A crash may leave one.
-                if FILENAME_PATTERN.fullmatch(name.removeprefix(".")) and name not in used and modified <= cutoff
+                if FILENAME_PATTERN.fullmatch(name.removeprefix("."))
             ]
-            if orphans:
-                self.files.remove(orphans)
-        return sorted(orphans)
+        orphans = sorted(name for name, modified in files if name not in used and modified <= cutoff)
+        return orphans, len(files) - len(orphans)
+
+    def remove(self, names: list[str]) -> None:
+        """Delete these files."""
+        if names:
+            with translate_storage_errors():
+                self.files.remove(names)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all picture files."""
@@ -173,12 +180,7 @@ picture_store = AppState[PictureStore]("pictures")
 
 
 def init_app(app: Flask) -> None:
-    """Configure the store of `UPLOADS_URL`.
-
-    `decode.check_size` limits the pixels by format. Pillow's own check is disabled: between one and two times its limit
-    it only warns, and warnings can't be caught per thread.
-    """
-    Image.MAX_IMAGE_PIXELS = None
+    """Configure the store of `UPLOADS_URL`."""
     picture_store.set(app, make_store(app.config["UPLOADS_URL"]))
 
 
@@ -193,9 +195,14 @@ def stored_picture(rendering: RenderedPicture | None, username: str) -> Iterator
 
 
 def render_limited(stream: BinaryIO) -> RenderedPicture:
-    """Render one upload at a time per machine: the largest take 350 MB."""
+    """Render one upload at a time per machine: the largest take 400 MB. Raises `InvalidImage`, or `Unavailable`."""
     with translate_storage_errors():
         lock_directory = picture_store.get().files.lock_directory
     running = limiters.get()
-    with running.uploads.acquire(), exclusive_lock(lock_directory), running.cpu.acquire(), time_picture("upload"):
-        return render(stream)
+    with running.uploads.acquire(), ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(lock_directory, MAX_WAIT_SECONDS))
+        except TimeoutError:
+            raise Unavailable(BUSY) from None
+        with running.cpu.acquire(), time_picture("upload"):
+            return decoder.render(stream.read())

@@ -81,7 +81,7 @@ export function PhotoInput({
           </Group>
           <Text size="xs" c="dimmed">
             <span className={classes.dropHint}>Or drop one here. </span>
-            JPEG, PNG, WebP, GIF or AVIF, up to 10 MB.
+            JPEG, PNG, WebP, GIF, AVIF or HEIC, up to 10 MB.
           </Text>
         </Stack>
       </div>
