@@ -45,7 +45,8 @@ class DogQuerySchema(Schema):
         metadata={"description": "The maximum number of dogs per page."},
     )
     cursor = fields.String(
-        metadata={"description": "The `page.next` of the previous page, with the same sort and filters."}
+        validate=validate.Length(1, error="Invalid cursor. Restart without one."),
+        metadata={"description": "The `page.next` of the previous page, with the same sort and filters."},
     )
     sort = fields.String(
         load_default="id",

@@ -43,8 +43,8 @@ def with_metadata(kwargs: dict[str, Any], **keywords: Any) -> dict[str, Any]:
 def normalize_nfkc(text: str, high: int) -> str:
     """Return the text in NFKC, or unchanged if it will be longer than `high` characters in any form.
 
-    Normalizing many combining characters takes quadratic time in Python before 3.11.16, and holds the GIL. NFKC composes
-    at most four characters into one, so a text of more than four times `high` stays too long.
+    Normalizing many combining characters takes quadratic time in Python before 3.11.16, and holds the GIL. NFKC
+    composes at most four characters into one, so a text of more than four times `high` stays too long.
     """
     return unicodedata.normalize("NFKC", text) if len(text) <= 4 * high else text
 
@@ -134,7 +134,7 @@ class ImageUpload(fields.Field[Any]):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(value, "stream"):
-            raise ValidationError("Must be a file in a multipart form.")
+            raise ValidationError("Must be a file: a part of a multipart form, with a filename.")
         try:
             return SchemaContext.get()["render"](value.stream)
         except ValueError as error:
@@ -160,16 +160,18 @@ class RecordId(StrictInteger):
 
 
 class StrictBoolean(fields.Boolean):
-    """A boolean; in forms and queries `true`, `false`, and `on` (a checked checkbox in a browser) or `off`."""
+    """A boolean; in forms and queries `true`, `1`, `on` (a checked checkbox in a browser) and their opposites."""
 
-    truthy = {"true", "on"}
-    falsy = {"false", "off"}
+    truthy = {"true", "on", "1"}
+    falsy = {"false", "off", "0"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(error_messages={"invalid": "Must be true or false."}, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
-        return value if isinstance(value, bool) else super()._deserialize(value, *args, **kwargs)
+        if isinstance(value, bool):
+            return value
+        return super()._deserialize(value.lower() if isinstance(value, str) else value, *args, **kwargs)
 
 
 class UtcDateTime(fields.Field[str]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from codecs import BOM_UTF8
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import parse_qsl
 
 import orjson
 from flask import Flask, Response, request
@@ -13,6 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from .concurrency import limiters
 from .errors import BadRequest, Unavailable, UnprocessableEntity, UnsupportedMediaType
+from .forms import MALFORMED_FORM, parse_multipart, parse_urlencoded
 from .request import current_request
 
 KIB = 1024
@@ -21,7 +23,9 @@ MAX_UPLOAD_BYTES = 10 * KIB * KIB
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 EXPECTED_OBJECT = 'Expected a JSON object, e.g. {"name": "Rex"}'
-MALFORMED_FORM = "Malformed form data: check the boundary parameter and that every part has a name"
+# The start of a URL-encoded or a multipart form.
+FORM_START = re.compile(rb"[\w.%+-]+=|--")
+FORM_AS_JSON = "Body looks like a form but Content-Type is application/json. Send JSON, or the type of the form"
 SEND_JSON = "Send JSON with Content-Type: application/json, or a form"
 
 
@@ -44,13 +48,17 @@ def read_body(takes_file: bool) -> ParsedInput:
     not an object, and `Unavailable` (503) while too many other bodies are being received.
     """
     kind = request.mimetype
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding")
+    if takes_file and kind.startswith("image/"):
+        raise UnsupportedMediaType("Send the picture as the part `file` of a multipart form, not as the body")
     if kind and kind not in (FORM, MULTIPART) and not request.is_json:
         raise UnsupportedMediaType(SEND_JSON)
     limit = MAX_BODY_BYTES + (MAX_UPLOAD_BYTES if takes_file and kind == MULTIPART else 0)
     # Werkzeug silently truncates a chunked body at its limit. One byte more reveals that there was more.
     request.max_content_length = limit + 1
     is_form = kind in (FORM, MULTIPART)
-    with limiters.get().bodies.acquire():
+    with limiters.get().bodies.acquire(address=request.remote_addr or ""):
         body: Any = parse_form() if is_form else request.get_data(cache=False)
     if request.stream.tell() > limit:
         raise RequestEntityTooLarge
@@ -88,7 +96,7 @@ def drain_body(environ: dict[str, Any]) -> bool:
     if "HTTP_EXPECT" in environ or (current_request().content_length or 0) > unread:
         return False
     try:
-        with limiters.get().bodies.acquire():
+        with limiters.get().bodies.acquire(address=request.remote_addr or ""):
             while unread > 0:
                 part = environ["wsgi.input"].read(MAX_BODY_BYTES)
                 if not part:
@@ -100,12 +108,8 @@ def drain_body(environ: dict[str, Any]) -> bool:
 
 
 def parse_query(query_string: bytes) -> ParsedInput:
-    """Parse a query string. Raises `BadRequest` where it is not UTF-8; invalid escapes stay percent-encoded."""
-    try:
-        text = query_string.decode()
-    except UnicodeError:
-        raise BadRequest("Query string is not valid UTF-8") from None
-    return reject_duplicates(MultiDict(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")))
+    """Parse a query string. Raises `BadRequest` where it is not UTF-8."""
+    return reject_duplicates(parse_urlencoded(query_string, "Query string is not valid UTF-8"))
 
 
 def reject_duplicates(values: MultiDict[str, Any]) -> ParsedInput:
@@ -116,23 +120,25 @@ def reject_duplicates(values: MultiDict[str, Any]) -> ParsedInput:
 
 def parse_form() -> MultiDict[str, Any]:
     """Return the fields and files of a form. A browser's empty file input counts as no file."""
-    try:
-        values: MultiDict[str, Any] = MultiDict(request.form)
-        files = list(request.files.items(multi=True))
-    except ValueError:
-        raise BadRequest(MALFORMED_FORM) from None
-    is_empty = request.mimetype == MULTIPART and not request.stream.tell()
-    if is_empty or None in [*values, *(name for name, _ in files)]:
-        raise BadRequest(MALFORMED_FORM)
+    if request.mimetype == FORM:
+        values: MultiDict[str, Any] = parse_urlencoded(request.get_data(cache=False))
+    else:
+        values = parse_multipart(current_request(), MAX_BODY_BYTES)
+        if not request.stream.tell():
+            raise BadRequest(MALFORMED_FORM)
     if any(name.lstrip().startswith("{") for name in values):
         raise UnsupportedMediaType(f"Body looks like JSON but Content-Type is a form. {SEND_JSON}")
-    files = [(name, file) for name, file in files if file.filename or file_size(file)]
-    sizes = [file_size(file) for _, file in files]
+    given = [(name, value) for name, value in values.items(multi=True) if not is_empty_file(value)]
+    sizes = [file_size(value) for _, value in given if isinstance(value, FileStorage)]
     # All but the files is limited as any other body, texts and headers of parts alike.
     if max(sizes, default=0) > MAX_UPLOAD_BYTES or request.stream.tell() - sum(sizes) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    values.update(MultiDict(files))
-    return values
+    return MultiDict(given)
+
+
+def is_empty_file(value: Any) -> bool:
+    """Return whether this is what browsers send for a file input without a file."""
+    return isinstance(value, FileStorage) and not value.filename and not file_size(value)
 
 
 def file_size(file: FileStorage) -> int:
@@ -143,7 +149,8 @@ def file_size(file: FileStorage) -> int:
 
 
 def parse_json(data: bytes) -> ParsedInput:
-    """Parse a JSON object."""
+    """Parse a JSON object, after a byte order mark if there is one."""
+    data = data.removeprefix(BOM_UTF8)
     if not data.strip():
         raise BadRequest("Empty body. Send a JSON object with Content-Type: application/json")
     try:
@@ -161,8 +168,10 @@ def parse_json_leniently(data: bytes) -> ParsedInput:
         value = json.loads(data.decode(), parse_constant=reject_constant)
         parts = value.items() if isinstance(value, dict) else [("", value)]
         broken = [name for name, part in parts if not is_encodable(json.dumps([name, part], ensure_ascii=False))]
+    except UnicodeDecodeError:
+        raise BadRequest("JSON is not valid UTF-8") from None
     except (ValueError, RecursionError):
-        raise BadRequest("Invalid JSON") from None
+        raise BadRequest(FORM_AS_JSON if FORM_START.match(data) else "Invalid JSON") from None
     if not broken:
         raise BadRequest("JSON number out of range, or nesting too deep")
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The request object: its ID, its start time, and forms that raise instead of being silently empty."""
+"""The request object: its ID, its start time, its fields in the log and its temporary files."""
 
 from __future__ import annotations
 
@@ -9,39 +9,51 @@ from typing import IO, Any, cast
 
 import flask
 from flask import request
-from werkzeug.formparser import FormDataParser
+from werkzeug.formparser import default_stream_factory
+from werkzeug.http import parse_date
 
+DATE_CONDITIONS = {"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE"}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Request(flask.Request):
     """A Flask request with an `id` (the client's `X-Request-ID` if valid, else a random one) and a `started` time.
 
-    A malformed form raises `ValueError`, and uploaded files are closed even when parsing fails.
+    Its temporary files are closed with it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.started = time.perf_counter()
+        drop_invalid_dates(self.environ)
+        self.files_to_close: list[IO[bytes]] = []
+        self.log_fields: dict[str, Any] = {}
         client_id = self.environ.get("HTTP_X_REQUEST_ID", "")
         self.id = client_id if REQUEST_ID.fullmatch(client_id) else secrets.token_hex(16)
 
-    def make_form_data_parser(self) -> FormDataParser:
-        """Return Werkzeug's parser, but not silent: it would return an empty form for a malformed one."""
-        parser = super().make_form_data_parser()
-        parser.silent = False
-        return parser
-
-    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
-        stream = super()._get_file_stream(*args, **kwargs)
-        self.__dict__.setdefault("file_streams", []).append(stream)
-        return stream
+    def open_file(self) -> IO[bytes]:
+        """Return an empty file, in memory while it is small, which is closed with the request."""
+        file = default_stream_factory(total_content_length=None, content_type=None, filename=None)
+        self.files_to_close.append(file)
+        return file
 
     def close(self) -> None:
         """Close all files, including those of a form that failed to parse."""
         super().close()
-        for stream in self.__dict__.get("file_streams", ()):
-            stream.close()
+        for file in self.files_to_close:
+            file.close()
+
+
+def drop_invalid_dates(environ: dict[str, Any]) -> None:
+    """Remove conditions whose date has an impossible time zone, for which Werkzeug raises `OverflowError`.
+
+    A condition without a valid date is ignored (RFC 9110, section 13.1.3).
+    """
+    for name in DATE_CONDITIONS & environ.keys():
+        try:
+            parse_date(environ[name])
+        except OverflowError:
+            del environ[name]
 
 
 def current_request() -> Request:
