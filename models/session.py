@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -16,13 +16,18 @@ from .user import User
 
 REMEMBER_DURATION = timedelta(days=30)
 IDLE_TIMEOUT = timedelta(hours=24)
+# The sessions of one account. A login ends those that were not used for the longest time.
+MAX_SESSIONS = 100
 # `used_at` is updated at most once per interval, so most requests write nothing.
 TOUCH_INTERVAL = timedelta(minutes=5)
 
 
 def hash_key(key: str) -> bytes:
-    """Return the stored hash of a key. For 256 random bits a fast hash is enough (OWASP, Session Management)."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    """Return what is stored of a key: its HMAC with `Session.secret`, so another secret ends every session.
+
+    For 256 random bits a fast hash is enough (OWASP, Session Management).
+    """
+    return hmac.digest(Session.secret, key.encode("utf-8", "surrogatepass"), "sha256")
 
 
 class Session(Model):
@@ -36,6 +41,8 @@ class Session(Model):
     expires_at = UtcDateTimeField(index=True)
 
     key: str | None = None
+    # The application's `SECRET_KEY`.
+    secret = b""
 
     class Meta:
         table_name = "sessions"
@@ -49,21 +56,27 @@ class Session(Model):
         """
         if instead_of:
             cls.revoke(instead_of)
-        key = secrets.token_urlsafe(32)
         started = utc_now()
         user.lock_for_update()
         cls.delete().where(cls.expires_at <= started).execute()
-        session = cls.create(
-            key_hash=hash_key(key),
+        newest = cls.select(cls.id).where(cls.user == user).order_by(cls.used_at.desc(), cls.id.desc())
+        cls.delete().where(cls.user == user, cls.id.not_in(newest.limit(MAX_SESSIONS - 1))).execute()
+        session = cls(
             user=user,
             remember=remember,
             created_at=started,
             used_at=started,
             expires_at=started + (REMEMBER_DURATION if remember else IDLE_TIMEOUT + TOUCH_INTERVAL),
         )
-        session.key = key
+        session.renew_key()
+        session.save()
         user.session = session
         return session
+
+    def renew_key(self) -> None:
+        """Give the session a new key, which is stored when it is saved."""
+        self.key = secrets.token_urlsafe(32)
+        self.key_hash = hash_key(self.key)
 
     @classmethod
     @transactional
@@ -100,10 +113,16 @@ class Session(Model):
         cls.delete().where(cls.key_hash == hash_key(key)).execute()
 
     @transactional
-    def change_password(self, password_hash: str) -> None:
-        """Set the user's password and delete all other sessions of the user. Raises `SessionExpired`."""
+    def change_password(self, password_hash: str, renew_key: bool = True) -> None:
+        """Set the user's password, delete all other sessions of the user, and by default give this one a new key.
+
+        Raises `SessionExpired`.
+        """
         self.user.lock_for_update().update_account(password_hash=password_hash)
         Session.delete().where(Session.user == self.user, Session.id != self.id).execute()
+        if renew_key:
+            self.renew_key()
+            Session.update(key_hash=self.key_hash).where(Session.id == self.id).execute()
 
 
 SESSION_COLUMN_COUNT = len(Session._meta.sorted_fields)

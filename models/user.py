@@ -95,6 +95,22 @@ class User(Model, UserMixin):
             conditions.append(cls.email == email)
         return cls.get_or_none(*conditions) if conditions else None
 
+    @property
+    def hash_cost(self) -> int:
+        """Return the cost factor of the bcrypt hash, such as 12 of `$2b$12$...`."""
+        return int(self.password_hash[4:6])
+
+    @classmethod
+    def highest_hash_cost(cls) -> int:
+        """Return the highest cost factor of all hashes."""
+        return int(cls.select(peewee.fn.MAX(peewee.fn.SUBSTR(cls.password_hash, 5, 2))).scalar() or 0)
+
+    def replace_hash(self, password_hash: str) -> None:
+        """Store another hash of the same password, unless the password was changed meanwhile."""
+        query = User.update(password_hash=password_hash)
+        if query.where(User.id == self.id, User.password_hash == self.password_hash).execute():
+            self.password_hash = password_hash
+
     @classmethod
     def all_picture_files(cls, other: peewee.Database | None = None) -> Iterator[str]:
         """Yield the names of all picture files in this or another database. Reads 1,000 accounts at a time."""
@@ -165,13 +181,18 @@ def translate_unique_violation(username: str | None, email: str | None, user: Us
     try:
         with database.atomic():
             yield
-    except peewee.IntegrityError as error:
-        others = User.id != (user.id if user else 0)
-        taken = []
-        if username and User.select().where(others, User.username_key == casefold_nfc(username)).exists():
-            taken.append("username")
-        if email and User.select().where(others, User.email == email).exists():
-            taken.append("email")
-        if not taken:  # pragma: no cover - the other account was deleted within these microseconds
-            raise
-        raise Conflict({field: CONFLICT_MESSAGES[field] for field in taken}) from error
+    except peewee.IntegrityError:
+        require_unused(username, email, user)
+        raise  # pragma: no cover - the other account was deleted within these microseconds
+
+
+def require_unused(username: str | None, email: str | None, user: User | None = None) -> None:
+    """Raise `Conflict` if another account than `user` has this username or email address."""
+    others = User.id != (user.id if user else 0)
+    taken = []
+    if username and User.select().where(others, User.username_key == casefold_nfc(username)).exists():
+        taken.append("username")
+    if email and User.select().where(others, User.email == email).exists():
+        taken.append("email")
+    if taken:
+        raise Conflict({field: CONFLICT_MESSAGES[field] for field in taken})

@@ -22,12 +22,14 @@ from models.base import utc_now
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, api_error, bearer_headers, register, run_concurrently
 from .live_server import Server
+from .transfer_fixtures import run_command
 
 pytestmark = BOTH_ENGINES
 
 MakeApp = Callable[..., Flask]
 TOO_MANY_REQUESTS = (429, "too-many-requests")
 UNAUTHORIZED = (401, "unauthorized")
+LOGIN = {"username": "Anna", "password": PASSWORD}
 
 
 def login(app: Flask, password: str = "wrong", address: str = "192.0.2.1", **credentials: str) -> TestResponse:
@@ -72,13 +74,54 @@ def test_ten_failed_logins_limit_account_for_any_password(app: Flask, anna: Flas
         assert "Set-Cookie" not in response.headers
 
 
-def test_failures_by_name_and_email_share_one_counter(app: Flask, anna: FlaskClient) -> None:
-    logins = [{"username": "Anna"}, {"email": "anna@example.com"}, {"username": " aNNa"}, {"email": "ANNA@example.com"}]
-    for number in range(10):
-        fail_logins(app, 1, **logins[number % 4])
+def test_failures_are_counted_by_what_was_typed(app: Flask, anna: FlaskClient) -> None:
+    # A counter of the account would tell which name belongs to which address.
+    for name in ("Anna", " aNNa"):
+        fail_logins(app, 5, username=name)
 
-    for credentials in [*logins, {"username": "anna", "email": "anna@example.com"}]:
-        assert api_error(login(app, PASSWORD, **credentials)) == TOO_MANY_REQUESTS
+    assert api_error(login(app, PASSWORD, username="ANNA")) == TOO_MANY_REQUESTS
+    assert login(app, PASSWORD, email="anna@example.com").status_code == 200
+
+
+def test_own_browser_is_not_locked_out_by_others(app: Flask, anna: FlaskClient) -> None:
+    own = app.test_client()
+    assert own.post("/user/login", json=LOGIN).status_code == 200
+    fail_logins(app, 10)
+
+    assert api_error(login(app, PASSWORD)) == TOO_MANY_REQUESTS
+    assert own.post("/user/login", json=LOGIN).status_code == 200
+
+
+def test_failures_of_own_browser_are_limited_too(app: Flask, anna: FlaskClient) -> None:
+    own = app.test_client()
+    own.post("/user/login", json=LOGIN)
+    wrong = {**LOGIN, "password": "not this one"}
+
+    assert [own.post("/user/login", json=wrong).status_code for _ in range(11)] == [401] * 10 + [429]
+    assert login(app, PASSWORD).status_code == 200  # from elsewhere
+
+
+def test_device_cookie_is_good_for_its_account_only(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+    own = app.test_client()
+    own.post("/user/login", json=LOGIN)
+    fail_logins(app, 10, username="Bob")
+
+    assert api_error(own.post("/user/login", json={**LOGIN, "username": "Bob"})) == TOO_MANY_REQUESTS
+    own.set_cookie("kennel_device", f"{'0' * 32}.{'0' * 64}", path="/user/login")
+    fail_logins(app, 10)
+    assert api_error(own.post("/user/login", json=LOGIN)) == TOO_MANY_REQUESTS
+
+
+def test_users_unlock_forgets_failures(app: Flask, anna: FlaskClient) -> None:
+    for name in ("Anna", "ANNA@example.com"):
+        fail_logins(app, 10)
+        fail_logins(app, 10, email="anna@example.com")
+
+        assert run_command(app, "users", "unlock", name).output == "Anna can log in again.\n"
+        assert login(app, PASSWORD).status_code == login(app, PASSWORD, email="anna@example.com").status_code == 200
+    assert run_command(app, "users", "unlock", "Nobody").output == (
+        "Error: No account has this username or email address.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,10 +348,10 @@ class BlockingLimiter(ConcurrencyLimiter):
         self.opened = threading.Event()
 
     @contextmanager
-    def acquire(self) -> Iterator[None]:
+    def acquire(self, **client: str) -> Iterator[None]:
         self.arrived.set()
         self.opened.wait()
-        with super().acquire():
+        with super().acquire(**client):
             yield
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import base64
-import hashlib
+import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import TimestampSigner
 from werkzeug.test import TestResponse
 
 from models import Session, User
+from models.base import utc_now
+from models.session import hash_key
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
 from .factories import PASSWORD, add_dog, interleave, photo, register, sqlite_file, trace_sql
+from .live_server import Server
+from .transfer_fixtures import run_command
 
 pytestmark = BOTH_ENGINES
 
 ANNA = {"username": "Anna", "password": PASSWORD}
+REGISTRATION = {**ANNA, "email": "anna@example.com"}
 NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "battery staple"}
 HTTPS = "https://kennel.example"
 
@@ -43,17 +49,17 @@ def bearer_client(app: Flask, key: str | None = None) -> FlaskClient:
     return client
 
 
-def copy_cookie(app: Flask, client: FlaskClient) -> FlaskClient:
-    """Return another client with a copy of the cookie."""
-    thief = app.test_client()
-    thief.set_cookie("session", client.get_cookie("session").value)
+def copy_cookie(app: Flask, client: FlaskClient, name: str | None = None) -> FlaskClient:
+    """Return another client with a copy of the cookie, under this name instead of its own."""
+    thief, own_name = app.test_client(), app.config["SESSION_COOKIE_NAME"]
+    thief.set_cookie(name or own_name, client.get_cookie(own_name).value)
     return thief
 
 
 def cookie_payload(app: Flask, client: FlaskClient) -> dict[str, Any]:
     """Return the payload of a client's cookie."""
     serializer = app.session_interface.get_signing_serializer(app)
-    return serializer.loads(client.get_cookie("session").value)
+    return serializer.loads(client.get_cookie("kennel_session").value)
 
 
 def profile_status(client: FlaskClient) -> int:
@@ -72,19 +78,19 @@ def advance_time(**time: float) -> None:
 def age_session(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, **time: float) -> None:
     """Make a client's cookie older, by signing it again with an earlier timestamp."""
     serializer = app.session_interface.get_signing_serializer(app)
-    payload, signed_at = serializer.loads(client.get_cookie("session").value, return_timestamp=True)
+    payload, signed_at = serializer.loads(client.get_cookie("kennel_session").value, return_timestamp=True)
     moment = int((signed_at - timedelta(**time)).timestamp())
     with monkeypatch.context() as patch:
         patch.setattr(TimestampSigner, "get_timestamp", lambda _: moment)
-        client.set_cookie("session", serializer.dumps(payload))
+        client.set_cookie("kennel_session", serializer.dumps(payload))
 
 
 def parse_cookie(response: TestResponse) -> tuple[str, dict[str, str]]:
-    """Return the value of the only cookie that a response sets, and its attributes by lower-case name."""
-    (header,) = response.headers.getlist("Set-Cookie")
+    """Return the value of the session cookie that a response sets, and its attributes by lower-case name."""
+    (header,) = [header for header in response.headers.getlist("Set-Cookie") if "kennel_session=" in header]
     pair, *attributes = header.split("; ")
     split = (attribute.partition("=") for attribute in attributes)
-    return pair.removeprefix("session="), {name.lower(): value for name, _, value in split}
+    return pair.partition("=")[2], {name.lower(): value for name, _, value in split}
 
 
 # Cookie
@@ -114,6 +120,17 @@ def test_cookie_attributes(make_app: Callable[..., Flask], public_url: str, secu
     lifetime = {"expires"} if act == "login-remembered" else set()
     assert set(attributes) == {"httponly", "samesite", "path"} | secure | lifetime
     assert (attributes["samesite"], attributes["path"]) == ("Lax", "/")
+
+
+def test_cookie_on_https_is_bound_to_the_host(make_app: Callable[..., Flask]) -> None:
+    app = make_app(PUBLIC_URL=HTTPS, SESSION_COOKIE_NAME="dogs")
+    client = app.test_client()
+
+    registered = client.post("/user/register", json=REGISTRATION)
+
+    assert registered.headers["Set-Cookie"].startswith("__Host-dogs=")
+    # A sibling host can set a cookie without the prefix. It is ignored.
+    assert (profile_status(copy_cookie(app, client)), profile_status(copy_cookie(app, client, "dogs"))) == (200, 401)
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
@@ -148,7 +165,8 @@ def test_cookie_contains_random_key_only(app: Flask, anna: FlaskClient, remember
 
 def test_only_hash_of_session_key_is_stored(app: Flask, anna: FlaskClient) -> None:
     key = cookie_payload(app, anna)["_user_id"]
-    assert bytes(Session.get().key_hash) == hashlib.sha256(key.encode()).digest()
+    secret = app.config["SECRET_KEY"].encode()
+    assert bytes(Session.get().key_hash) == hmac.digest(secret, key.encode(), "sha256")
 
 
 @SQLITE_ONLY
@@ -184,7 +202,7 @@ def test_login_as_other_user_replaces_session(app: Flask, anna: FlaskClient, bob
     ids=["empty", "letter", "forged", "unsigned", "not-ascii", "long"],
 )
 def test_forged_cookie_returns_401(client: FlaskClient, anna: FlaskClient, value: str) -> None:
-    client.set_cookie("session", value)
+    client.set_cookie("kennel_session", value)
 
     assert profile_status(client) == 401
 
@@ -306,7 +324,7 @@ def test_logout_revokes_copied_cookie_and_clears_own(app: Flask, anna: FlaskClie
     response = anna.post("/user/logout")
 
     assert (response.status_code, response.json) == (200, {"data": {}, "status": {"code": 200, "message": "Success"}})
-    assert anna.get_cookie("session") is None
+    assert anna.get_cookie("kennel_session") is None
     assert (profile_status(anna), profile_status(thief)) == (401, 401)
 
 
@@ -342,7 +360,7 @@ def test_logout_by_bearer_revokes_cookie_session_too(app: Flask, anna: FlaskClie
     response = anna.post("/user/logout", headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code == 200
-    assert anna.get_cookie("session") is None
+    assert anna.get_cookie("kennel_session") is None
     assert profile_status(thief) == 401
 
 
@@ -400,6 +418,71 @@ def test_revoked_session_cannot_change_password(app: Flask, anna: FlaskClient) -
     assert profile_status(anna) == 200
 
 
+def test_password_change_renews_the_key_of_its_session(app: Flask, anna: FlaskClient) -> None:
+    thief = copy_cookie(app, anna)
+
+    assert anna.put("/user/password", json=NEW_PASSWORD).status_code == 200
+
+    assert (profile_status(anna), profile_status(thief)) == (200, 401)
+
+
+def test_new_secret_key_ends_every_session(app: Flask, anna: FlaskClient, make_app: Callable[..., Flask]) -> None:
+    token = Session.start(User.find_by_login("Anna")).key
+    key = cookie_payload(app, anna)["_user_id"]
+
+    changed = make_app(SECRET_KEY="another key for the tests, which is no secret")
+
+    assert profile_status(bearer_client(changed, token)) == profile_status(bearer_client(changed, key)) == 401
+
+
+def test_sessions_end_all_logs_everyone_out(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+    assert run_command(app, "sessions", "end").exit_code == 2
+
+    assert run_command(app, "sessions", "end", "--all").output == "Ended 2 sessions.\n"
+    assert (profile_status(anna), profile_status(bob)) == (401, 401)
+
+
+def test_account_has_at_most_100_sessions(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+    user = User.find_by_login("Anna")
+    keys = [Session.start(user).key for _ in range(99)]
+    Session.update(used_at=Session.used_at).execute()
+    first = copy_cookie(app, anna)
+    Session.update(used_at=utc_now() - timedelta(hours=1)).where(Session.key_hash == hash_key(keys[0])).execute()
+
+    log_in(app)
+
+    assert Session.select().where(Session.user == user).count() == 100
+    assert profile_status(bearer_client(app, keys[0])) == 401  # unused for the longest time
+    assert profile_status(first) == profile_status(bearer_client(app, keys[1])) == profile_status(bob) == 200
+
+
+# Headers that Granian can't hand over
+
+
+@pytest.mark.parametrize("header", ["Cookie", "Authorization"])
+def test_unreadable_header_is_named_and_never_anonymous(app: Flask, anna: FlaskClient, header: str) -> None:
+    client = copy_cookie(app, anna) if header == "Authorization" else app.test_client(use_cookies=False)
+    environ = {f"HTTP_{header.upper()}": ""}
+    for method, path in (("GET", "/user/profile"), ("POST", "/api/v1/dogs"), ("GET", "/api/v1/dogs?mine=true")):
+        response = client.open(path, method=method, environ_overrides=environ)
+
+        assert response.status_code == 400
+        assert response.json["status"]["message"].startswith(f"The {header} header is empty or has a character beyond")
+
+
+@pytest.mark.usefixtures("engine")
+def test_header_beyond_ascii_returns_400_on_the_real_server(server: Server) -> None:
+    key = requests.post(f"{server.url}/user/register", json=REGISTRATION, timeout=30).cookies["kennel_session"]
+    cookie = f"kennel_session={key}"
+    for headers in ({"Cookie": f"city=München; {cookie}"}, {"Cookie": cookie, "Authorization": "Bearer ö"}):
+        encoded = {name: value.encode() for name, value in headers.items()}
+        response = requests.get(f"{server.url}/user/profile", headers=encoded, timeout=30)
+
+        assert response.status_code == 400
+        assert "beyond ASCII" in response.json()["status"]["message"]
+    assert requests.get(f"{server.url}/user/profile", headers={"Cookie": f"a=b; {cookie}"}, timeout=30).ok
+
+
 # Account deletion
 
 
@@ -413,7 +496,7 @@ def test_account_deletion_revokes_sessions_and_data(
     response = anna.delete("/user/profile", json={"current_password": PASSWORD})
 
     assert response.status_code == 200
-    assert anna.get_cookie("session") is None
+    assert anna.get_cookie("kennel_session") is None
     assert [profile_status(client) for client in (anna, *everywhere)] == [401] * 5
     assert profile_status(bob) == 200
     assert app.test_client().get("/api/v1/dogs").json["data"] == []
@@ -559,9 +642,9 @@ def test_sessions_with_testing_off(make_app: Callable[..., Flask]) -> None:
     assert {"httponly", "secure", "samesite", "expires"} <= set(parse_cookie(response)[1])
     assert wrong.get("/user/1").headers["WWW-Authenticate"] == "Bearer"
     assert anna.put("/user/password", json=NEW_PASSWORD).status_code == 200
-    assert [profile_status(client) for client in (anna, thief, other, wrong)] == [200, 200, 401, 401]
+    assert [profile_status(client) for client in (anna, thief, other, wrong)] == [200, 401, 401, 401]
     advance_time(hours=25)
-    assert [profile_status(client) for client in (anna, thief)] == [401, 401]
+    assert profile_status(anna) == 401
     anna = log_in(app, password=NEW_PASSWORD["new_password"])
     thief = copy_cookie(app, anna)
     anna.post("/user/logout")

@@ -23,15 +23,28 @@ uploads = AppGroup("uploads", help="Maintain the picture files.")
     "--older-than", default=ORPHAN_GRACE_SECONDS, show_default=True, metavar="SECONDS",
     help="Keep younger files: a request that is still running may have written them.",
 )  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="List the files instead of deleting them.")
+@click.option("--force", is_flag=True, help="Delete them even if they are most of the files.")
 @exit_on_database_error()
 @exit_on_storage_error()
-def prune(older_than: int) -> None:
+def prune(older_than: int, dry_run: bool, force: bool) -> None:
     """Delete orphaned picture files.
 
     These are files that no account uses, such as after a crash.
     """
-    removed = picture_store.get().prune(User.all_picture_files(), older_than)
-    click.echo(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}.")
+    store = picture_store.get()
+    orphans, others = store.find_orphans(User.all_picture_files(), older_than)
+    if dry_run:
+        click.echo("".join(f"{name}\n" for name in orphans), nl=False)
+        return
+    pictures = [name for name in orphans if not name.startswith(".")]  # the rest are temporary files
+    if len(pictures) > others and not force:
+        raise click.ClickException(
+            f"{len(pictures)} of {len(pictures) + others} files belong to no account in this database. "
+            "Check DATABASE_URL and UPLOADS_URL; to delete them, add --force."
+        )
+    store.remove(orphans)
+    click.echo(f"Removed {len(orphans)} file{'' if len(orphans) == 1 else 's'}.")
 
 
 def parse_uploads_url(_: click.Context, option: click.Parameter, text: str) -> str:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from models import User
+from models.user import require_unused
 from schemas import (
     ChangePasswordSchema,
     ConfirmPasswordSchema,
@@ -19,7 +20,14 @@ from schemas import (
 )
 
 from ..pictures.store import picture_store, stored_picture
-from ..security.authentication import log_in, log_out, register_and_log_in, require_login, require_session
+from ..security.authentication import (
+    change_session_password,
+    log_in,
+    log_out,
+    register_and_log_in,
+    require_login,
+    require_session,
+)
 from ..security.passwords import authenticate, confirm_password, hash_password
 from ..security.rate_limits import limit_registrations
 from .base import Resource, gives, takes
@@ -38,6 +46,7 @@ class UserRegister(Resource):
 
         At most 30 registrations per minute from one IP address.
         """
+        require_unused(fields["username"], fields["email"])  # before anything is hashed or written
         password_hash = hash_password(fields.pop("password"))
         with stored_picture(fields.pop("file", None), fields["username"]) as picture:
             return register_and_log_in(password_hash=password_hash, picture=picture, **fields)
@@ -107,10 +116,10 @@ class UserPassword(Resource):
     @gives(PrivateUserSchema, errors=(403, 429))
     @takes(ChangePasswordSchema)
     def put(self, fields: dict[str, Any]) -> User:
-        """Change your password, and end all your other sessions."""
+        """Change your password, and end all your other sessions. This one gets a new cookie."""
         session = require_session()
         confirm_password(session.user, fields["current_password"])
-        session.change_password(hash_password(fields["new_password"]))
+        change_session_password(session, hash_password(fields["new_password"]))
         return session.user
 
 

@@ -9,10 +9,14 @@ from flask_login import LoginManager, current_user, login_user, logout_user
 
 from models import Session, User
 
-from ..http.errors import Forbidden, Unauthorized
+from ..http.errors import BadRequest, Forbidden, Unauthorized
 from ..http.request import current_request
 
 INVALID_CREDENTIALS = "Username or Password is incorrect"
+REMEDIES = {
+    "Authorization": "Send it as: Bearer <token>",
+    "Cookie": "Delete this site's cookies of other programs, or percent-encode their values",
+}
 
 
 class Owned(Protocol):
@@ -40,12 +44,29 @@ def init_app(app: Flask) -> None:
     manager.user_loader(load_user_from_cookie)
     manager.request_loader(load_user_from_token)
     app.login_manager = manager  # type: ignore[attr-defined]
+    Session.secret = app.config["SECRET_KEY"].encode()
 
 
 def bearer_token() -> str | None:
-    """Return the token of the Authorization header (RFC 6750, section 2.1), None if it has none."""
-    scheme, _, token = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    """Return the token of the Authorization header (RFC 6750, section 2.1), None if it has none.
+
+    Raises `BadRequest` if the header can't be read.
+    """
+    scheme, _, token = read_header("Authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def read_header(name: str) -> str:
+    """Return a header that says who the client is, or nothing if it is missing. Raises `BadRequest` if it is empty.
+
+    Granian replaces a header with a byte beyond ASCII by an empty one. Without this check, a cookie of another program
+    would log a user out, and a malformed token would count as none.
+    """
+    key = f"HTTP_{name.upper()}"
+    value: str | None = current_request().environ.get(key)
+    if value == "":
+        raise BadRequest(f"The {name} header is empty or has a character beyond ASCII. {REMEDIES[name]}")
+    return value or ""
 
 
 def load_user_from_cookie(key: str) -> User | None:
@@ -55,8 +76,13 @@ def load_user_from_cookie(key: str) -> User | None:
 
 
 def load_user_from_token(_: Any) -> User | None:
-    """Load the user of the bearer token's session (Flask-Login's `request_loader`)."""
+    """Load the user of the bearer token's session (Flask-Login's `request_loader`), where the cookie names none.
+
+    Raises `BadRequest` if the cookies can't be read.
+    """
     token = bearer_token()
+    if token is None:
+        read_header("Cookie")
     active = Session.find_active(token) if token else None
     return active.user if active else None
 
@@ -113,6 +139,17 @@ def set_session_cookie(user: User, remember: bool = False) -> User:
         session.pop(unused)
     session.permanent = remember
     return user
+
+
+def change_session_password(active: Session, password_hash: str) -> None:
+    """Store a new password, and end all sessions but this one, whose cookie gets a new key.
+
+    A bearer token stays: its client would not learn another. Raises `SessionExpired`.
+    """
+    by_cookie = bearer_token() is None
+    active.change_password(password_hash, renew_key=by_cookie)
+    if by_cookie:
+        set_session_cookie(active.user, active.remember)
 
 
 def log_out() -> None:

@@ -92,16 +92,34 @@ def limit_registrations(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def limited(*args: Any, **kwargs: Any) -> Any:
         rate_limiter, counter = limiter.get(), (REGISTRATIONS, client_address())
-        if rate_limiter and not rate_limiter.hit(*counter):
+        # Past the limit nothing is written: only `hit` counts.
+        if rate_limiter and not (rate_limiter.test(*counter) and rate_limiter.hit(*counter)):
             raise_too_many_requests(rate_limiter, *counter)
         return verb(*args, **kwargs)
 
     return limited
 
 
-def rate_limit_key(user: User | None, name: str) -> str:
-    """Return the key of an account's failures. An unknown name is counted too, as a hash."""
-    return f"user:{user.id}" if user else hashlib.sha256(casefold_nfc(name).encode()).hexdigest()
+def rate_limit_key(name: str) -> str:
+    """Return the key of the failures of a username or an email address, as it was typed, whether known or not.
+
+    A counter of the account would tell which name belongs to which address.
+    """
+    return hashlib.sha256(casefold_nfc(name).encode()).hexdigest()
+
+
+def account_key(user: User) -> str:
+    """Return the key of the failures of an account whose user is logged in."""
+    return f"user:{user.id}"
+
+
+def unlock(user: User) -> None:
+    """Forget the failures of an account, by whatever was typed."""
+    rate_limiter = limiter.get()
+    if rate_limiter:
+        for name in (user.username, user.email):
+            rate_limiter.clear(FAILURES_PER_ACCOUNT, "login", rate_limit_key(name))
+        rate_limiter.clear(FAILURES_PER_ACCOUNT, "confirm", account_key(user))
 
 
 @contextmanager

@@ -54,8 +54,10 @@ class SessionCookie(SecureCookieSessionInterface):
 
 def init_app(app: Flask) -> None:
     """Set the attributes of the cookie."""
+    # With this prefix, browsers refuse a cookie of this name from another host of the domain (RFC 6265bis, 4.1.3.2).
+    prefix = "__Host-" if app.config["IS_HTTPS"] else ""
     app.config.update(
-        SESSION_COOKIE_NAME="session",
+        SESSION_COOKIE_NAME=prefix + app.config["SESSION_COOKIE_NAME"],
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SECURE=app.config["IS_HTTPS"],
         SESSION_REFRESH_EACH_REQUEST=False,
