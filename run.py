@@ -8,7 +8,7 @@ import sys
 import peewee
 
 from api import create_app
-from api.config import ConfigError
+from api.config import ConfigError, misspelled_settings
 from api.server.dev import serve_dev
 from api.server.granian import serve
 from api.version import version
@@ -31,6 +31,8 @@ def main() -> None:
     except (peewee.DatabaseError, OSError, TypeError) as error:
         reason = " ".join(str(error).split())  # PostgreSQL's messages have several lines
         sys.exit(f"DATABASE_URL: database unavailable ({reason}). For example: sqlite:///dogs.sqlite")
+    for name, setting in misspelled_settings().items():
+        print(f".env: {name} is not a setting. Did you mean {setting}?", file=sys.stderr)
     for name in applied:
         print(f"Applied migration {name}.", flush=True)
     if options.dev:

@@ -8,13 +8,25 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 from flask.helpers import get_load_dotenv
 
-from .config_parsers import boolean, host, integer, one_of, origin, origins, rate_limit_storage_url, secret
+from .config_parsers import (
+    boolean,
+    check_credentials,
+    cookie_name,
+    host,
+    integer,
+    one_of,
+    origin,
+    origins,
+    rate_limit_storage_url,
+    secret,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_EXAMPLE_HEADER = """\
@@ -28,13 +40,14 @@ class ConfigError(ValueError):
 
 
 def database_url(text: str) -> str:
-    """Parse a database URL. A relative SQLite path is relative to the project's folder."""
+    """Parse a database URL. A relative SQLite path is relative to the project's folder; any is used as written."""
     if re.match(r"postgres(ql)?://.", text):
+        check_credentials(text)
         return text
     if not text.startswith("sqlite:"):
         raise ValueError("must be a sqlite:/// or postgresql:// URL")
     path = text.removeprefix("sqlite:///")
-    if path in (text, "") or path.startswith("?"):
+    if path in (text, ""):
         raise ValueError("must be sqlite:/// followed by the path of a file")
     if path.startswith(":memory:"):
         raise ValueError("an in-memory database is not shared between threads")
@@ -88,13 +101,18 @@ class Config:
     CORS_ORIGINS: tuple[str, ...] = setting(
         "http://localhost:3000,http://localhost:5173",
         origins,
-        "The origins whose pages may call the API, separated by commas.",
+        "The origins whose pages may call the API, separated by commas. With an https `PUBLIC_URL`, none by default.",
     )
     PUBLIC_URL: str = setting(
         "", origin,
         "This server's URL for browsers; `http://localhost:<PORT>` when not set. With https, cookies are `Secure`.",
         example="https://api.example.com",
     )  # fmt: skip
+    SESSION_COOKIE_NAME: str = setting(
+        "kennel_session",
+        cookie_name,
+        "The name of the session cookie. With an https `PUBLIC_URL`, it begins with `__Host-`.",
+    )
     SESSION_COOKIE_SAMESITE: str = setting(
         "Lax",
         one_of("Lax", "Strict", "None"),
@@ -142,6 +160,8 @@ class Config:
             if item.name != "TESTING"
         }
         values["PUBLIC_URL"] = values["PUBLIC_URL"] or f"http://localhost:{values['PORT']}"
+        if not given.get("CORS_ORIGINS") and values["PUBLIC_URL"].startswith("https:"):
+            values["CORS_ORIGINS"] = ()  # the defaults are for development
         values["WEB_CONCURRENCY"] = values["WEB_CONCURRENCY"] or os.cpu_count() or 1
         values["SECRET_KEY"] = values["SECRET_KEY"] or load_or_create_secret(ROOT / "instance" / "secret_key")
         config = cls(**values, TESTING=testing)
@@ -172,10 +192,27 @@ def environment() -> dict[str, str | None]:
 
     As with the `flask` command, `.env` is not read if `FLASK_SKIP_DOTENV` is 1.
     """
+    return {**(read_dotenv(ROOT / ".env") if get_load_dotenv() else {}), **os.environ}
+
+
+def read_dotenv(path: Path) -> dict[str, str | None]:
+    """Return the variables of a `.env`, none if it does not exist. Raises `ConfigError`."""
     try:
-        return {**(dotenv_values(ROOT / ".env") if get_load_dotenv() else {}), **os.environ}
+        with open(path, encoding="utf-8") as file:
+            return dotenv_values(stream=file)
+    except FileNotFoundError:
+        return {}
     except UnicodeDecodeError:
         raise ConfigError(".env: must be UTF-8 text with one setting per line, for example PORT=8000") from None
+    except OSError as error:
+        raise ConfigError(f".env: cannot be read ({error.strerror}). Allow this user to read it") from None
+
+
+def misspelled_settings() -> dict[str, str]:
+    """Return the names in `.env` that are close to that of a setting, and this one. Raises `ConfigError`."""
+    names = [item.name for item in fields(Config)]
+    given = environment().keys() - os.environ.keys() - set(names)
+    return {name: match for name in sorted(given) for match in get_close_matches(name.upper(), names, 1, cutoff=0.85)}
 
 
 def env_example() -> str:

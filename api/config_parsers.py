@@ -42,6 +42,13 @@ def host(text: str) -> str:
     return text
 
 
+def cookie_name(text: str) -> str:
+    """Parse the name of a cookie (RFC 6265, section 4.1.1), without a prefix that browsers treat specially."""
+    if not re.fullmatch(r"[A-Za-z0-9.-][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError("must be 1 to 64 letters, digits and the characters . _ -, and not begin with _")
+    return text
+
+
 def origin(text: str) -> str:
     """Parse an origin (scheme, host and port of a URL), and serialize it as browsers do (RFC 6454, section 6.2)."""
     text = text.removesuffix("/")
@@ -67,6 +74,16 @@ def origins(text: str) -> tuple[str, ...]:
     return tuple(origin(item.strip()) for item in text.split(",") if item.strip())
 
 
+def check_credentials(url: str) -> None:
+    """Raise `ValueError` for a user or a password that must be percent-encoded (RFC 3986, section 3.2.1).
+
+    Parsers of URLs would take its rest for the host, and quote it in their errors.
+    """
+    credentials, separator, _ = url.partition("://")[2].rpartition("@")
+    if separator and re.search(r"[#/?@\[\]\s]", credentials):
+        raise ValueError("the password must be percent-encoded: write %23 for #, %2F for /, %3F for ?, %40 for @")
+
+
 def secret(text: str) -> str:
     """Parse a secret key. Raises `ValueError` for one that is short or repetitive."""
     if len(text) < 32 or len(set(text)) < 8:
@@ -76,6 +93,7 @@ def secret(text: str) -> str:
 
 def rate_limit_storage_url(text: str) -> str:
     """Parse the URL of the storage of the rate limits."""
+    check_credentials(text)
     try:
         parts = urlsplit(text)
         is_redis = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0

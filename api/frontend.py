@@ -60,6 +60,7 @@ def is_client_route(taken: set[str]) -> bool:
 def add_csp_nonce(response: Response) -> Response:
     """Add a nonce for the inline script of Swagger UI's page."""
     if response.mimetype == "text/html":
+        response.direct_passthrough = False  # to read a page that is sent as a file
         nonce = secrets.token_urlsafe(16)
         response.set_data(response.get_data(as_text=True).replace("<script>", f'<script nonce="{nonce}">'))
         response.headers["Content-Security-Policy"] = DOCS_POLICY.format(nonce=nonce)

@@ -57,7 +57,7 @@ VOLATILE = [
     (r"[0-9a-f]{32}", "<random>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "<timestamp>"),
     (r"[\w-]{6,}\.[\w-]{27}", "<cursor>"),
-    (r"session=[^;]+", "session=<signed>"),
+    (r"kennel_session=[^;]+", "kennel_session=<signed>"),
     (r'("(?:\w+_)?id": ?)\d+', r'\1"<id>"'),
     (r'(etag: ")\d+', r"\1<id>"),
     (r"(user_id=)\d+", r"\1<id>"),

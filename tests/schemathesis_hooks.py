@@ -44,12 +44,12 @@ class Account:
         if not response.ok:
             self.account = make_unused_names()
             response = requests.post(f"{url}/register", json={**self.account, "password": PASSWORD}, timeout=30)
-        self.cookies.append(response.cookies["session"])
+        self.cookies.append(response.cookies["kennel_session"])
         return self.cookies[-1]
 
     def set(self, case: Case, cookie: str, context: AuthContext) -> None:
         """Add the cookie to a request."""
-        case.cookies = {**case.cookies, "session": cookie}
+        case.cookies = {**case.cookies, "kennel_session": cookie}
 
 
 if os.environ["CALLER"] == "user":
@@ -88,8 +88,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     """
     if case.meta is None:
         return
-    if case.cookies.get("session") in Account.cookies:
-        case.cookies = {**case.cookies, "session": Account.cookies[-1]}
+    if case.cookies.get("kennel_session") in Account.cookies:
+        case.cookies = {**case.cookies, "kennel_session": Account.cookies[-1]}
     for part in ("query", "body"):
         values = getattr(case, part)
         if strip_strings(values) != values:

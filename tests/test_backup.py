@@ -123,7 +123,7 @@ def test_backup_and_restore_preserve_rows_pictures_sessions(
     assert len(pictures) == 6
     assert restored.stdout.splitlines()[: len(MODELS)] == created.stdout.splitlines()[: len(MODELS)]
     restored_client = target_app.test_client()
-    restored_client.set_cookie("session", client.get_cookie("session").value)
+    restored_client.set_cookie("kennel_session", client.get_cookie("kennel_session").value)
     assert restored_client.get("/user/profile").json == profile
     assert restored_client.get(f"/profile_pics/{profile['data']['image']}").status_code == 200
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from api.http.concurrency import WORKER_THREADS
+from api.server.granian import MAX_CONNECTIONS
 from bench import report, wrk
 from bench.datasets import COMMON_VALUES, LARGEST, RARE_VALUES, SIZES, SMALLEST, generate_dogs
 from bench.measurement import Measurement, format_measurements
@@ -84,7 +85,7 @@ def test_target_with_other_rows_is_rejected(
 def test_correct_target_returns_login_headers(kennel: ServerProcess) -> None:
     headers = verify_target("Kennel", kennel.url, ROWS)
 
-    assert headers["Cookie"].startswith("session=")
+    assert headers["Cookie"].startswith("kennel_session=")
     with pytest.raises(BenchmarkError, match="other data"):  # the verification has changed a dog
         verify_target("Kennel", kennel.url, ROWS)
 
@@ -350,11 +351,11 @@ def test_empty_view_has_server_options_of_kennel() -> None:
         return {each.arg: ast.unparse(each.value) for each in server.keywords if each.arg}
 
     ours, empty = options(ROOT / "api" / "server" / "granian.py"), options(BASELINES / "empty_flask" / "app.py")
-    configured = {"address", "port", "workers", "blocking_threads", "workers_kill_timeout"}
+    configured = {"address", "port", "workers", "blocking_threads", "backpressure", "workers_kill_timeout"}
 
     assert ours.keys() == empty.keys()
     assert {name for name in ours if ours[name] != empty[name]} <= configured
-    assert int(empty["blocking_threads"]) == WORKER_THREADS
+    assert (int(empty["blocking_threads"]), int(empty["backpressure"])) == (WORKER_THREADS, MAX_CONNECTIONS)
 
 
 def test_express_lock_names_no_registry_host() -> None:

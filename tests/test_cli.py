@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from models import database, migrations
 
-from .engines import BOTH_ENGINES
+from .engines import BOTH_ENGINES, POSTGRESQL_ONLY
 from .factories import photo, register
 from .live_server import ROOT
 from .transfer_fixtures import run_command
@@ -138,14 +138,33 @@ def test_unusable_database_prints_one_line(make_app: Callable[..., Flask], tmp_p
     "name", [f"{'0' * 32}.webp", f"{'f' * 32}_2x.webp", f".{'a' * 32}.webp", f".{'9' * 32}_2x.webp"]
 )
 def test_prune_removes_old_unreferenced_file(
-    app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], name: str
+    app: Flask, anna: FlaskClient, put_file: Callable[..., str], uploads: Callable[[], set[str]], name: str
 ) -> None:
+    used = uploads()
     put_file(name)
 
     result = run_command(app, "uploads", "prune")
 
     assert (result.exit_code, result.output) == (0, "Removed 1 file.\n")
-    assert uploads() == set()
+    assert uploads() == used
+
+
+def test_prune_refuses_to_remove_most_files(
+    app: Flask, bob: FlaskClient, put_file: Callable[..., str], uploads: Callable[[], set[str]]
+) -> None:
+    # As with the database of another installation.
+    orphans = {put_file(f"{number * 32}.webp") for number in "123"}
+    before = uploads()
+
+    refused = run_command(app, "uploads", "prune")
+    listed = run_command(app, "uploads", "prune", "--dry-run")
+
+    assert refused.exit_code == 1
+    assert "3 of 5 files belong to no account" in refused.output
+    assert set(listed.output.split()) == orphans
+    assert uploads() == before
+    assert run_command(app, "uploads", "prune", "--force").output == "Removed 3 files.\n"
+    assert uploads() == before - orphans
 
 
 @pytest.mark.parametrize("name", [f"{'0' * 32}.webp", f".{'a' * 32}_2x.webp"])
@@ -213,16 +232,17 @@ def test_prune_keeps_files_with_other_names(
 
 
 def test_prune_older_than_option_sets_minimum_age(
-    app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]]
+    app: Flask, anna: FlaskClient, put_file: Callable[..., str], uploads: Callable[[], set[str]]
 ) -> None:
+    used = uploads()
     old, recent = put_file(f"{'0' * 32}.webp", age=500), put_file(f"{'1' * 32}.webp", age=100)
 
     assert run_command(app, "uploads", "prune", "--older-than", "600").output == "Removed 0 files.\n"
-    assert uploads() == {old, recent}
+    assert uploads() == {old, recent, *used}
     assert run_command(app, "uploads", "prune", "--older-than", "300").output == "Removed 1 file.\n"
-    assert uploads() == {recent}
+    assert uploads() == {recent, *used}
     assert run_command(app, "uploads", "prune", "--older-than", "0").output == "Removed 1 file.\n"
-    assert uploads() == set()
+    assert uploads() == used
 
 
 def test_prune_without_uploads_folder_removes_nothing(app: Flask, uploads: Callable[[], set[str]]) -> None:
@@ -243,19 +263,28 @@ def test_prune_without_tables_fails_and_removes_nothing(
 
 
 def test_prune_ignores_concurrently_removed_files(
-    app: Flask, settings: dict[str, Any], put_file: Callable[..., str], uploads: Callable[[], set[str]]
+    app: Flask, put_file: Callable[..., str], uploads: Callable[[], set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_file(f"{'1' * 32}.webp")
-    # A dangling link looks like a file that another process removes right after the folder was listed.
-    (Path(settings["UPLOADS_URL"]) / f"{'0' * 32}.webp").symlink_to("gone")
+    put_file(f".{'1' * 32}.webp")
+    monkeypatch.setattr(Path, "glob", lambda folder, _: [folder / f"{'0' * 32}.webp", *folder.iterdir()])
 
     result = run_command(app, "uploads", "prune")
 
-    assert result.exit_code == 0
-    assert f"{'1' * 32}.webp" not in uploads()
+    assert (result.exit_code, uploads()) == (0, set())
 
 
-@BOTH_ENGINES
+def test_links_among_pictures_are_not_followed(
+    app: Flask, anna: FlaskClient, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("swordfish")
+    link = Path(settings["UPLOADS_URL"]) / f"{'0' * 32}.webp"
+    link.symlink_to(tmp_path / "secret")
+
+    assert "swordfish" not in anna.get(f"/profile_pics/{link.name}").text
+    assert run_command(app, "uploads", "prune", "--older-than", "-1").output == "Removed 0 files.\n"
+
+
+@POSTGRESQL_ONLY
 def test_unknown_driver_option_prints_one_line(make_app: Callable[..., Flask], settings: dict[str, Any]) -> None:
     app = make_app(DATABASE_URL=f"{settings['DATABASE_URL']}?surprise=1")
 

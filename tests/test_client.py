@@ -62,7 +62,7 @@ def test_remember_me_sets_persistent_cookie(site: Site, page: Page, browser: Bro
             page.goto(f"{site.origin}/login")
             log_in(page, "Anna", remember=remember)
             expect(account_button(page, "Anna")).to_be_visible()
-            lifetimes += [cookie["expires"] for cookie in context.cookies() if cookie["name"] == "session"]
+            lifetimes += [cookie["expires"] for cookie in context.cookies() if cookie["name"] == "kennel_session"]
 
     assert lifetimes[0] == -1
     assert lifetimes[1] > 0

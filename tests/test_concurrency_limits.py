@@ -185,20 +185,20 @@ def test_concurrent_registrations_return_201_or_503(app: Flask) -> None:
 def test_uploads_waiting_for_lock_do_not_block_logins(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = register(app, "Anna")
     uploads = picture_store.get(app).files.lock_directory
-    session = anna.get_cookie("session")
+    session = anna.get_cookie("kennel_session")
     assert session
     finished_uploads: list[int] = []
     waiting = threading.Event()
 
-    def signal_and_lock(folder: Path) -> AbstractContextManager[None]:
+    def signal_and_lock(folder: Path, timeout: float) -> AbstractContextManager[None]:
         waiting.set()
-        return exclusive_lock(folder)
+        return exclusive_lock(folder, timeout)
 
     monkeypatch.setattr(store, "exclusive_lock", signal_and_lock)
 
     def upload() -> int:
         client = app.test_client()
-        client.set_cookie("session", session.value)
+        client.set_cookie("kennel_session", session.value)
         status = client.put("/user/picture", data={"file": photo()}).status_code
         finished_uploads.append(status)
         return status

@@ -1,4 +1,4 @@
-"""Connections: a request that is refused before its body was read leaves its connection usable, or announces its end."""
+"""Connections: a request refused before its body was read leaves its connection usable, or announces its end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from api.http.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from api.http.concurrency import limiters
 
+from .factories import saturate
 from .live_server import Server
 
 JSON = "Content-Type: application/json"
@@ -110,11 +111,8 @@ def test_body_over_the_limit_of_uploads_announces_the_end(connection: socket.soc
 
 
 def test_unread_body_announces_the_end_if_too_many_bodies_are_read(client: FlaskClient) -> None:
-    bodies = limiters.get(client.application).bodies
-    while bodies.admitted.acquire(blocking=False):
-        pass
-
-    response = client.post("/api/v1/dogs", json={"name": "Rex"})
+    with saturate(limiters.get(client.application).bodies):
+        response = client.post("/api/v1/dogs", json={"name": "Rex"})
 
     assert (response.status_code, response.headers["Connection"]) == (401, "close")
 

@@ -87,7 +87,7 @@ def test_move_preserves_sessions_and_lists(populated_app: Flask, make_app: Calla
     before = read_responses(client)
     assert move(populated_app, target).exit_code == 0
     moved_client = make_app(DATABASE_URL=target).test_client()
-    moved_client.set_cookie("session", client.get_cookie("session").value)
+    moved_client.set_cookie("kennel_session", client.get_cookie("kennel_session").value)
 
     assert before["profile"]["status"]["code"] == 200
     assert read_responses(moved_client) == before

@@ -247,7 +247,8 @@ def test_https_page_with_http_api_hint_says_to_serve_https(make_dev_app: MakeApp
 def test_unlisted_cross_site_origin_hint_gives_both_fixes(make_dev_app: MakeApp) -> None:
     page, url = "https://app.example.com", "https://kennel.test"
 
-    text = get_message(send_write(make_dev_app(PUBLIC_URL=url), page, url, "cross-site"))
+    app = make_dev_app(PUBLIC_URL=url, CORS_ORIGINS=DEFAULT_ORIGINS)
+    text = get_message(send_write(app, page, url, "cross-site"))
 
     assert "SESSION_COOKIE_SAMESITE=None" in text
     assert text.endswith(f"{page} is not in CORS_ORIGINS. Set CORS_ORIGINS={DEFAULT_ORIGINS},{page} if it is your page")
@@ -290,8 +291,9 @@ def test_secure_cookie_over_http_hint_gives_public_url(
     [("https://api.example.com", API, "same-site"), (API, "http://127.0.0.1:8000", "cross-site")],
 )
 def test_request_with_cookie_gets_no_hint(make_dev_app: MakeApp, public_url: str, url: str, site: str) -> None:
-    client = make_dev_app(PUBLIC_URL=public_url).test_client()
-    client.set_cookie("session", "ended", domain=url.partition("://")[2].partition(":")[0])
+    app = make_dev_app(PUBLIC_URL=public_url, CORS_ORIGINS=DEFAULT_ORIGINS)
+    client = app.test_client()
+    client.set_cookie(app.config["SESSION_COOKIE_NAME"], "ended", domain=url.partition("://")[2].partition(":")[0])
 
     assert get_message(send(client, "GET", "/user/profile", PAGE, url, site)) == "Authentication required"
 
@@ -384,7 +386,7 @@ def test_response_hidden_by_browser_is_logged_as_warning(
     make_dev_app: MakeApp, method: str, path: str, headers: dict[str, str]
 ) -> None:
     anna = register(make_dev_app(), "Anna")
-    cookie = anna.get_cookie("session")
+    cookie = anna.get_cookie("kennel_session")
     log = capture_log()
 
     send(anna, method, path, "http://localhost:4000", API, "same-site", headers=headers)

@@ -33,7 +33,10 @@ class Load:
         self.server = server
         session = requests.Session()
         session.post(f"{server.url}/user/register", json=ANNA, timeout=60)
-        self.writer = {"Content-Type": "application/json", "Cookie": f"session={session.cookies['session']}"}
+        self.writer = {
+            "Content-Type": "application/json",
+            "Cookie": f"kennel_session={session.cookies['kennel_session']}",
+        }
         self.created: dict[int, str] = {}
         self.responses = 0
         self.lock = threading.Lock()

@@ -19,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 
+from api.observability.logs import shorten_address
 from api.resources.base import Resource, takes
 from api.routes import KennelApi
 from api.version import version
@@ -130,7 +131,8 @@ def test_text_format_has_the_same_fields(make_app: MakeApp) -> None:
 
     anna.get("/user/profile?x=1", headers={"X-Request-ID": "mine"})
 
-    fields = r"method=GET route=/user/profile status=422 duration_ms=\d+\.\d user_id=1 request_id=mine"
+    fields = r"method=GET route=/user/profile status=422 duration_ms=\d+\.\d user_id=1 "
+    fields += "error_type=/errors/validation request_id=mine"
     assert re.fullmatch(rf"{TIME} INFO request {fields}\n", log.getvalue())
 
 
@@ -249,10 +251,10 @@ def test_log_contains_no_user_input_or_credentials(app: Flask) -> None:
     client.get("/swordfish/swordfish")
     client.get("/profile_pics/swordfish")
     client.get("/health/live", headers={"User-Agent": SECRET, "Referer": SECRET, "Authorization": f"Bearer {SECRET}"})
-    client.get("/health/live", headers={"X-Request-ID": "swordfish?", "Cookie": "session=swordfish"})
+    client.get("/health/live", headers={"X-Request-ID": "swordfish?", "Cookie": "kennel_session=swordfish"})
     token = bearer_headers("Anna swordfish")["Authorization"]
     client.get("/user/profile", headers={"Authorization": token})
-    cookie = client.get_cookie("session")
+    cookie = client.get_cookie("kennel_session")
 
     assert len(parse_log(log)) == 10
     assert cookie
@@ -290,7 +292,7 @@ def test_logged_exception_redacts_secrets(
 ) -> None:
     app = add_crash_resource(make_app(LOG_FORMAT=log_format, LOG_LEVEL=log_level))
     anna = register(app, "Anna")
-    cookie = anna.get_cookie("session")
+    cookie = anna.get_cookie("kennel_session")
     assert cookie
     token = bearer_headers("Anna")["Authorization"].split()[1]
     secrets = (password, repr(password), json.dumps(password), cookie.value, token, "anna@example.com")
@@ -335,3 +337,72 @@ def test_log_injection_is_escaped(app: Flask) -> None:
 
     assert all("forged" not in line["route"] for line in parse_log(log))
     assert log.getvalue().count("\n") == 2
+
+
+# --- Refusals ---
+
+
+def refuse(app: Flask, name: str) -> None:
+    """Send a request that is refused for this reason, from a page and an address."""
+    client = app.test_client()
+    client.environ_base["REMOTE_ADDR"] = "192.0.2.77"
+    page = {"Origin": "http://localhost:3000"}
+    if name == "login":
+        client.post("/user/login", json={"username": "Anna", "password": "swordfish"}, headers=page)
+    elif name == "origin":
+        client.post("/user/logout", headers={"Origin": "https://other.test"})
+    elif name == "preflight":
+        headers = {"Origin": "https://other.test", "Access-Control-Request-Method": "POST"}
+        client.options("/user/login", headers=headers)
+    else:
+        for _ in range(31):
+            client.post("/user/register", json={}, headers=page)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "login",
+            {"status": 401, "error_type": "/errors/unauthorized", "account_id": 1, "origin": "http://localhost:3000"},
+        ),
+        ("origin", {"status": 403, "error_type": "/errors/cross-site", "origin": "https://other.test"}),
+        ("preflight", {"status": 200, "origin": "https://other.test"}),
+        ("limit", {"status": 429, "error_type": "/errors/too-many-requests", "origin": "http://localhost:3000"}),
+    ],
+)
+def test_refusal_is_explained(app: Flask, anna: FlaskClient, name: str, expected: dict[str, Any]) -> None:
+    log = capture_log()
+
+    refuse(app, name)
+
+    line = parse_log(log)[-1]
+    assert expected.items() <= line.items()
+    assert line["network"] == "192.0.2.0/24"
+    assert "swordfish" not in str(line)
+
+
+def test_other_lines_do_not_describe_the_client(app: Flask, anna: FlaskClient) -> None:
+    log = capture_log()
+
+    anna.get("/user/profile", headers={"Origin": "http://localhost:3000"})
+    anna.get("/api/v1/dogs/9")
+
+    assert not {"origin", "network"} & {*parse_log(log)[0], *parse_log(log)[1]}
+    assert parse_log(log)[1]["error_type"] == "/errors/not-found"
+
+
+def test_origin_that_is_no_origin_is_not_logged(app: Flask) -> None:
+    log = capture_log()
+
+    app.test_client().post("/user/logout", headers={"Origin": "anna@example.com"})
+
+    assert "anna@example.com" not in str(parse_log(log))
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("unix:", "unknown"), ("", "unknown")],
+)
+def test_address_is_shortened(address: str, network: str) -> None:
+    assert shorten_address(address) == network

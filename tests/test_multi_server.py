@@ -67,7 +67,7 @@ class User:
 
 def read_bearer_token(login: requests.Response) -> str:
     """Return the session key of a login, which its cookie contains in signed form, as bearer token."""
-    payload = login.cookies["session"].split(".")[0]
+    payload = login.cookies["kennel_session"].split(".")[0]
     return json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["_user_id"]
 
 

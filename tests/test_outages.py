@@ -319,7 +319,7 @@ class SlowClients:
 
 def slow_parts(cookies: dict[str, str]) -> dict[str, bytes]:
     """Return incomplete requests: what a slow client sends at once, before it slows down."""
-    cookie = f"Cookie: session={cookies['session']}\r\n"
+    cookie = f"Cookie: kennel_session={cookies['kennel_session']}\r\n"
     form = "Content-Type: multipart/form-data; boundary=limit\r\nContent-Length: 1000000\r\n\r\n"
     file = '--limit\r\nContent-Disposition: form-data; name="file"; filename="me.jpg"\r\n\r\n'
     body = 'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"'

@@ -177,7 +177,11 @@ class Archive:
         except peewee.DatabaseError:
             raise self.corrupt_error() from None
         present = {PICTURES + name for name in named - self.missing}
-        if not self.missing <= named or not present <= self.expected_checksums.keys():
+        if (
+            not all(map(FILENAME_PATTERN.fullmatch, named))
+            or not self.missing <= named
+            or not present <= self.expected_checksums.keys()
+        ):
             raise self.corrupt_error()
         return named
 

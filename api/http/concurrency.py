@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,6 +21,11 @@ from .errors import Unavailable
 WORKER_THREADS = 128
 # Requests that may wait for a permit. A burst of 40 is served, and threads are left for reads.
 MAX_QUEUED = 40
+# How long a request waits for a permit.
+MAX_WAIT_SECONDS = 20
+BUSY = "Server busy. Please retry shortly"
+# The holder of all places, in the counts of a limiter.
+EVERYONE = ("", "")
 # Threads that may read bodies. Granian assigns a thread when a request's headers are complete, so a slow body keeps it
 # without a time limit.
 MAX_BODY_READERS = WORKER_THREADS * 3 // 4
@@ -28,22 +34,41 @@ MAX_STORAGE_READERS = WORKER_THREADS * 3 // 4
 
 
 class ConcurrencyLimiter:
-    """A semaphore with `permits`, and a bounded `queue` of threads that may wait for one."""
+    """A semaphore with `permits`, and a bounded `queue` of threads that may wait for one.
 
-    def __init__(self, permits: int, queue: int = 0) -> None:
+    `shares` limits how many of these places one client may hold, by what identifies it: an `address` or an `account`.
+    """
+
+    def __init__(self, permits: int, queue: int = 0, **shares: int) -> None:
         self.running = threading.BoundedSemaphore(permits)
-        self.admitted = threading.BoundedSemaphore(permits + queue)
+        self.places = permits + queue
+        self.shares = shares
+        self.lock = threading.Lock()
+        self.admitted: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def acquire(self) -> Iterator[None]:
-        """Wait for a permit, and hold it for the block. Raises `Unavailable` if the queue is full."""
-        if not self.admitted.acquire(blocking=False):
-            raise Unavailable("Server busy. Please retry shortly")
+    def acquire(self, **client: str) -> Iterator[None]:
+        """Wait for a permit, and hold it for the block.
+
+        `client` identifies for whom, such as `address="192.0.2.1"`. Raises `Unavailable` if the queue is full or does
+        not move, or if the client holds its share.
+        """
+        holders = [EVERYONE, *client.items()]
+        with self.lock:
+            if any(self.admitted[holder] >= self.shares.get(holder[0], self.places) for holder in holders):
+                raise Unavailable(BUSY)
+            self.admitted.update(holders)
         try:
-            with self.running:
+            if not self.running.acquire(timeout=MAX_WAIT_SECONDS):
+                raise Unavailable(BUSY)
+            try:
                 yield
+            finally:
+                self.running.release()
         finally:
-            self.admitted.release()
+            with self.lock:
+                self.admitted.subtract(holders)
+                self.admitted = +self.admitted  # without those that hold no place
 
 
 class Limiters(NamedTuple):
@@ -64,10 +89,10 @@ def init_app(app: Flask) -> None:
     limiters.set(
         app,
         Limiters(
-            cpu=ConcurrencyLimiter(permits, MAX_QUEUED),
+            cpu=ConcurrencyLimiter(permits, MAX_QUEUED, account=MAX_QUEUED // 4, address=MAX_QUEUED // 2),
             # Uploads are decoded one at a time per machine. While they wait they must not hold a CPU permit.
             uploads=ConcurrencyLimiter(1, MAX_QUEUED),
-            bodies=ConcurrencyLimiter(MAX_BODY_READERS),
+            bodies=ConcurrencyLimiter(MAX_BODY_READERS, address=MAX_BODY_READERS // 2),
             storage=ConcurrencyLimiter(MAX_STORAGE_READERS),
         ),
     )

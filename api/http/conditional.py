@@ -22,12 +22,16 @@ class Versioned(Protocol):
 
 
 def if_match_version(row: Versioned) -> int | None:
-    """Return the version that a write requires, None without `If-Match`. Raises `VersionConflict` if it is stale."""
-    if request.headers.get("If-Match", "*").strip() == "*":
-        return None
-    if not request.if_match.is_strong(row.etag):
+    """Return the version that a write requires, None without `If-Match` or with `*`.
+
+    Raises `VersionConflict` if it is stale, or if `If-None-Match` names what is there. Weak tags count, since proxies
+    that compress responses make them of strong ones.
+    """
+    if_match, if_none_match = request.if_match, request.if_none_match
+    is_stale = "If-Match" in request.headers and not if_match.contains_weak(row.etag)
+    if is_stale or if_none_match.contains_weak(row.etag):
         raise VersionConflict(type(row))
-    return row.version
+    return row.version if if_match and not if_match.star_tag else None
 
 
 def is_not_modified(etag: str | None) -> bool:

@@ -20,7 +20,7 @@ from .error_types import ERROR_TYPES
 from .request import current_request
 from .responses import JSON, PROBLEM, JsonResponse
 
-FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{0,64}")
 BY_STATUS = {kind.status: kind for kind in reversed(ERROR_TYPES.values())}
 log = logging.getLogger("kennel")
 
@@ -122,6 +122,7 @@ def handle_exception(error: Exception) -> Response:
     """Return the error response: the envelope, or RFC 9457 problem details if the client prefers them."""
     slug, message, fields, headers = to_problem(error)
     kind = ERROR_TYPES[slug]
+    current_request().log_fields["error_type"] = kind.path
     if kind.status >= 500 and not isinstance(error, ApiError):
         cause = root_cause(error)
         log.error("Unhandled exception%s", cause and f" ({cause})", exc_info=error)

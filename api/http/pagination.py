@@ -18,8 +18,8 @@ from models.db.keyset import CursorPosition, ListQuery, QueryStrategy, fetch_aft
 
 from .request import current_request
 
-# Query strings that are cached without their cursor.
-QUERY_CACHE_SIZE = 1000
+# How many query strings are cached without their cursor, and up to which length.
+QUERY_CACHE_SIZE, MAX_CACHED_QUERY_BYTES = 1000, 500
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,18 @@ class Page:
     def next_url(self) -> str:
         """The absolute URL of the next page."""
         request = current_request()
-        query = without_cursor(request.query_string)
+        is_short = len(request.query_string) <= MAX_CACHED_QUERY_BYTES
+        query = (without_cursor_cached if is_short else without_cursor)(request.query_string)
         return f"{current_app.config['PUBLIC_URL']}{request.path}?{query}{urlencode({'cursor': self.next})}"
 
 
-@lru_cache(QUERY_CACHE_SIZE)
 def without_cursor(query_string: bytes) -> str:
     """Return the parameters of a query string except `cursor`, ready to append one."""
     query = parse_qsl(query_string.decode(), keep_blank_values=True)
     return "".join(f"{urlencode({name: value})}&" for name, value in query if name != "cursor")
+
+
+without_cursor_cached = lru_cache(QUERY_CACHE_SIZE)(without_cursor)
 
 
 def paginate(

@@ -24,6 +24,8 @@ log = logging.getLogger("kennel")
 
 # How long a check may take. The answer is due within 2 seconds.
 DEADLINE_SECONDS = 1.5
+# How long a successful check of the picture storage is valid: it writes a file, and anyone may ask for it.
+STORE_VALID_SECONDS = 5
 
 DATABASE_UNAVAILABLE = "Database unavailable"
 STORE_UNAVAILABLE = "Picture storage unavailable"
@@ -31,10 +33,15 @@ DRAINING = "The server is shutting down"
 
 
 class SingleFlightCheck:
-    """A health probe that may block. At most one runs at a time, in a daemon thread; concurrent callers share it."""
+    """A health probe that may block. At most one runs at a time, in a daemon thread; concurrent callers share it.
 
-    def __init__(self, probe: Callable[[], Any]) -> None:
+    A success is valid for `valid_seconds` more.
+    """
+
+    def __init__(self, probe: Callable[[], Any], valid_seconds: float = 0) -> None:
         self.probe = probe
+        self.valid_seconds = valid_seconds
+        self.valid_until = 0.0
         self.lock = threading.Lock()
         self.deadline = 0.0
         self.result: Future[Any] = Future()
@@ -47,7 +54,7 @@ class SingleFlightCheck:
         hangs does not hold up more than one thread.
         """
         with self.lock:
-            if self.result.done():
+            if self.result.done() and time.monotonic() >= self.valid_until:
                 result: Future[Any] = Future()
                 threading.Thread(target=self.run, args=(result,), name="health", daemon=True).start()
                 self.result = result
@@ -58,7 +65,9 @@ class SingleFlightCheck:
     def run(self, result: Future[Any]) -> None:
         """Run the probe, and set its result or exception."""
         try:
-            result.set_result(self.probe())
+            answer = self.probe()
+            self.valid_until = time.monotonic() + self.valid_seconds
+            result.set_result(answer)
         except Exception as error:
             result.set_exception(error)
 
@@ -101,7 +110,11 @@ def init_app(app: Flask, check_store: Callable[[], Any], is_draining: Callable[[
     database = app_database.get(app)
     readiness.set(
         app,
-        Readiness(SingleFlightCheck(lambda: pending_migrations(database)), SingleFlightCheck(check_store), is_draining),
+        Readiness(
+            SingleFlightCheck(lambda: pending_migrations(database)),
+            SingleFlightCheck(check_store, STORE_VALID_SECONDS),
+            is_draining,
+        ),
     )
 
 

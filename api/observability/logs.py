@@ -14,6 +14,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flask import Flask, Response, g, has_request_context
@@ -22,6 +23,9 @@ from ..http.request import current_request
 
 log = logging.getLogger("kennel")
 
+# The statuses of requests whose line says who sent them: failed logins, refused origins, limits.
+REFUSALS = (401, 403, 429)
+ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]{1,255}")
 # Values that need no quotes in the text format.
 UNQUOTED = re.compile(r"[^\s\"=]+")
 
@@ -64,8 +68,36 @@ def log_request(response: Response) -> Response:
     user = g.get("_login_user")
     if user is not None and user.is_authenticated:
         fields["user_id"] = user.id
-    log.info("request", extra={"fields": fields})
+    if response.status_code in REFUSALS or is_refused_preflight(response):
+        fields |= describe_client()
+    log.info("request", extra={"fields": fields | request.log_fields})
     return response
+
+
+def is_refused_preflight(response: Response) -> bool:
+    """Return whether this tells a browser that the page may not call the API (Fetch, section 3.3.5)."""
+    request = current_request()
+    is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    return is_preflight and "Access-Control-Allow-Origin" not in response.headers
+
+
+def describe_client() -> dict[str, str]:
+    """Return the origin of the page, if one was sent, and the network of the client: its address, shortened."""
+    request = current_request()
+    origin = request.headers.get("Origin", "")
+    return {
+        **({"origin": origin} if ORIGIN.fullmatch(origin) else {}),
+        "network": shorten_address(request.remote_addr or ""),
+    }
+
+
+def shorten_address(address: str) -> str:
+    """Return the /24 network of an IPv4 address, or the /48 of an IPv6 address."""
+    try:
+        bits = 24 if ip_address(address).version == 4 else 48
+    except ValueError:
+        return "unknown"
+    return str(ip_network(f"{address}/{bits}", strict=False))
 
 
 @lru_cache(maxsize=1)

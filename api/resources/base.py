@@ -15,14 +15,11 @@ from schemas import SchemaContext, compile_dump
 
 from ..http.body import ParsedInput, parse_query, read_body, reject_oversized_body
 from ..http.conditional import is_not_modified
-from ..http.pagination import Page
+from ..http.pagination import MAX_CACHED_QUERY_BYTES, QUERY_CACHE_SIZE, Page
 from ..http.request import current_request
 from ..http.responses import JSON, JsonResponse, NotModified, success_body
 from ..pictures.store import render_limited
 from ..security.authentication import bearer_token, require_login
-
-# How many loaded query strings are cached, and up to which length.
-QUERY_CACHE_SIZE, MAX_CACHED_QUERY_BYTES = 1000, 500
 
 Handler = Callable[..., Any]
 Dump = Callable[[Any], Any]
@@ -63,6 +60,7 @@ class Resource(flask_restful.Resource):
     """A resource. Each of its verbs requires a login, unless the class lists it in `public` (default deny)."""
 
     public: frozenset[str] | set[str] = frozenset()
+    ignores_query = False  # clients add timestamps to some URLs, to bypass a cache
     init_every_request = False  # one instance serves all requests, so it has no state
 
     def dispatch_request(self, **path: Any) -> Any:
@@ -75,7 +73,7 @@ class Resource(flask_restful.Resource):
         verb = getattr(self, method.lower())
         if "CONTENT_LENGTH" in request.environ and not hasattr(verb, "body_schema"):
             reject_oversized_body()
-        if request.query_string and not hasattr(verb, "query_schema"):
+        if request.query_string and not self.ignores_query and not hasattr(verb, "query_schema"):
             raise ValidationError({name: ["Unknown parameter."] for name in parse_query(request.query_string).values})
         return super().dispatch_request(**path)
 
@@ -110,15 +108,18 @@ def load_body(schema: Schema) -> dict[str, Any]:
 def load_query(schema: Schema) -> dict[str, Any]:
     """Load the parameters of the query string. Raises what `load` and `parse_query` raise."""
     query_string = current_request().query_string
-    if len(query_string) > MAX_CACHED_QUERY_BYTES:
-        return load(schema, parse_query(query_string))
-    return load_query_cached(schema, query_string).copy()
+    is_short = len(query_string) <= MAX_CACHED_QUERY_BYTES
+    return (load_query_cached if is_short else load_parameters)(schema, query_string).copy()
 
 
-@lru_cache(QUERY_CACHE_SIZE)
-def load_query_cached(schema: Schema, query_string: bytes) -> dict[str, Any]:
-    """Load a query string. Query schemas depend on nothing else, so the result can be cached; do not modify it."""
-    return load(schema, parse_query(query_string))
+def load_parameters(schema: Schema, query_string: bytes) -> dict[str, Any]:
+    """Load a query string. A parameter without a value is no filter."""
+    fields = load(schema, parse_query(query_string))
+    return {name: value for name, value in fields.items() if value != ""}
+
+
+# Query schemas depend on nothing else, so the result can be cached; do not modify it.
+load_query_cached = lru_cache(QUERY_CACHE_SIZE)(load_parameters)
 
 
 def load(schema: Schema, parsed: ParsedInput) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class ProfilePicture(Resource):
     """`/profile_pics/<image>`"""
 
     public = {"GET"}
+    ignores_query = True
 
     @sends_file("image/webp", etag=True, redirects=True)
     def get(self, image: str) -> FileResponse | Redirect:
@@ -78,6 +79,7 @@ class Health(Resource):
     """`/health/live`"""
 
     public = {"GET"}
+    ignores_query = True
 
     @gives(HealthSchema)
     def get(self) -> dict[str, Any]:
@@ -89,6 +91,7 @@ class Readiness(Resource):
     """`/health/ready`"""
 
     public = {"GET"}
+    ignores_query = True
 
     @gives(ReadinessSchema)
     def get(self) -> dict[str, Any]:

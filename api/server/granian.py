@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from flask import Flask
 from granian import Granian
@@ -24,7 +26,10 @@ from .metrics_server import start_metrics_server
 
 # How long a request in flight may take after SIGTERM. With the draining before it, a stop takes less than 10 seconds.
 KILL_TIMEOUT_SECONDS = 7
-# The number of this option in glibc's mallopt(3).
+# The open connections of a worker, most of which are idle. Granian closes one that sends no request for 30 seconds.
+MAX_CONNECTIONS = 8192
+# Constants of Linux' prctl(2) and glibc's mallopt(3).
+PR_SET_PDEATHSIG = 1
 M_MMAP_THRESHOLD = -3
 
 
@@ -38,6 +43,7 @@ def serve(app: Flask, target: str) -> None:
     stop_metrics = start_metrics_server(address, app.config["METRICS_PORT"]) if app.config["METRICS_PORT"] else None
     close_connections()  # the workers open their own
     configure_malloc()
+    raise_open_file_limit()
     os.register_at_fork(before=block_sigterm, after_in_parent=unblock_sigterm, after_in_child=reset_signal_handlers)
     server = Granian(
         target,
@@ -46,6 +52,7 @@ def serve(app: Flask, target: str) -> None:
         interface=Interfaces.WSGI,
         workers=app.config["WEB_CONCURRENCY"],
         blocking_threads=WORKER_THREADS,
+        backpressure=MAX_CONNECTIONS,
         workers_kill_timeout=KILL_TIMEOUT_SECONDS,
         respawn_failed_workers=True,
         websockets=False,
@@ -80,7 +87,18 @@ def reset_signal_handlers() -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
     unblock_sigterm()
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this worker when the main process dies, even of SIGKILL, so that the port is free again.
+
+    Linux only (PR_SET_PDEATHSIG(2const)).
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def drain_then(stop_server: Callable[[], None]) -> None:
@@ -100,12 +118,14 @@ def forward_granian_errors() -> None:
     """Send granian's ERROR records (a worker died) to our log handler, in the main process only.
 
     In the workers they would quote exception messages, which may contain user data. Its warnings are dropped: they
-    claim that a worker that crashed had to be killed.
+    claim that a worker that crashed had to be killed. So are errors during a shutdown, whose signal may have gone to
+    the workers too.
     """
     granian = logging.getLogger("_granian")
     granian.handlers = []
     granian.propagate = True
     granian.setLevel(logging.ERROR)
+    granian.addFilter(lambda _: not shutdown.is_draining)
 
 
 def configure_malloc() -> None:
@@ -116,6 +136,13 @@ def configure_malloc() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, 256 * 1024)
+
+
+def raise_open_file_limit() -> None:
+    """Allow as many open files as the system permits: each connection is one, and the default is often 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses its own maximum
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def resolve_free_address(host: str, port: int) -> str:

@@ -38,10 +38,13 @@ def make_database(url: str, pool_size: int = 20) -> peewee.Database:
     """Return the database of a URL without touching that of the models. Raises `ValueError` as `connect` does."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
-        return SingleWriterSqliteDatabase(**{**parse(url), **SQLITE_OPTIONS})
+        return SingleWriterSqliteDatabase(url.removeprefix("sqlite:///"), **SQLITE_OPTIONS)
     if scheme not in ("postgresql", "postgres"):
         raise ValueError("there is no driver for it")
-    parts = parse(url, unquote_user=True, unquote_password=True)
+    try:
+        parts = parse(url, unquote_user=True, unquote_password=True)
+    except ValueError:  # its message may quote the password
+        raise ValueError("its host or port is invalid") from None
     if not parts["database"]:
         raise ValueError("it names no database")
     return PooledPostgresqlDatabase(size=pool_size, **parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import peewee
@@ -69,6 +70,12 @@ class SingleWriterSqliteDatabase(peewee.SqliteDatabase):
         super().__init__(*args, **kwargs)
         self.writer_lock = threading.Lock()
         self.thread = threading.local()  # `is_writer`: whether this thread holds the lock
+
+    def _connect(self) -> sqlite3.Connection:
+        # A new file would be readable for everyone, but it holds email addresses and password hashes.
+        with suppress(OSError):  # which SQLite reports too
+            Path(self.database).touch(mode=0o600)
+        return super()._connect()  # type: ignore[misc]
 
     def acquire_write_lock(self) -> None:
         """Wait until no other thread of this process writes. Raises `peewee.OperationalError` after the timeout."""

@@ -41,7 +41,6 @@ def upgrade_sqlite(database: peewee.SqliteDatabase) -> list[str]:
     # Lock before connecting: two processes that switch a new file to write-ahead mode at once fail.
     path = Path(database.database)
     with exclusive_lock(path.parent):
-        path.touch(mode=0o600)  # it holds email addresses and password hashes
         database.connect(reuse_if_open=True)
         # Rebuilding a table would cascade deletes. The setting cannot be changed within a transaction.
         database.foreign_keys = 0
