@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -15,9 +16,25 @@ from marshmallow.experimental.context import Context
 # characters and line breaks.
 SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
-# Bidirectional formatting characters, which can make one name look like another (Unicode Technical Report 36, section
-# 3.6, "Bidirectional Text Spoofing").
-BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Characters that show nothing: the default ignorable ones, among them bidirectional controls (Unicode Character
+# Database, Default_Ignorable_Code_Point), and the blank pattern of Braille.
+INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8" + "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# Where they have an effect: a joiner after a virama, within a word of Arabic letters or between emoji, and a selector
+# after an emoji (Unicode Standard Annex 31, section 2.3, and Unicode Technical Standard 51).
+VIRAMA = "[\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039]"
+ARABIC = "[\u0620-\u06ff]"
+EMOJI = "[\u00a9\u00ae\u2049\u203c\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+JOINERS = re.compile(
+    f"(?<={VIRAMA})[\u200c\u200d]|(?<={ARABIC})\u200c(?={ARABIC})"
+    f"|(?<={EMOJI})\ufe0f?\u200d(?={EMOJI})|(?<={EMOJI})\ufe0f"
+)
+
+COMMON_PASSWORDS = frozenset(
+    line.casefold() for line in (Path(__file__).parent / "common_passwords.txt").read_text().splitlines()
+)
 
 # The same as in `models/base.py`, which schemas may not import.
 MAX_ID = 2**63 - 1
@@ -68,20 +85,23 @@ class SingleLineString(fields.String):
 
 
 class Username(SingleLineString):
-    """A username: 1 to 40 characters after NFKC normalization and trimming. Its case is preserved."""
+    """A username: 1 to 40 visible characters after NFKC normalization and trimming. Its case is preserved."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(1, 40, **with_metadata(kwargs, pattern=single_line_pattern(CONTROL + BIDIRECTIONAL)))
-        self.validators.append(self.validate_no_bidirectional_controls)
+        super().__init__(1, 40, **with_metadata(kwargs, pattern=single_line_pattern(CONTROL + INVISIBLE)))
+        self.validators.append(validate_visible)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return normalize_nfkc(super()._deserialize(value, *args, **kwargs), 40).strip()
 
-    @staticmethod
-    def validate_no_bidirectional_controls(text: str) -> None:
-        """Raise `ValidationError` for a bidirectional formatting character."""
-        if re.search(f"[{BIDIRECTIONAL}]", text):
-            raise ValidationError("Bidirectional control characters are not allowed.")
+
+def validate_visible(text: str) -> None:
+    """Raise `ValidationError` for an invisible character, except a joiner or an emoji selector where it has an effect.
+
+    It could make one name look like another (Unicode Technical Report 36, sections 2 and 3.6).
+    """
+    if re.search(f"[{INVISIBLE}]", JOINERS.sub("", text)):
+        raise ValidationError("Invisible characters are not allowed.")
 
 
 class Email(fields.String):
@@ -106,11 +126,21 @@ class Email(fields.String):
 
 
 class Password(fields.String):
-    """A new password: 8 to 256 characters of any kind (NIST SP 800-63B, section 3.1.1.2)."""
+    """A new password: 8 to 256 characters of any kind, in NFKC (NIST SP 800-63B, section 3.1.1.2)."""
 
     def __init__(self, **kwargs: Any) -> None:
         length = validate.Length(8, 256, error="Must be 8 to 256 characters.")
-        super().__init__(validate=length, load_only=True, **with_metadata(kwargs, format="password"))
+        described = with_metadata(kwargs, format="password")
+        super().__init__(validate=[length, validate_uncommon], load_only=True, **described)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return normalize_nfkc(super()._deserialize(value, *args, **kwargs), 256)
+
+
+def validate_uncommon(password: str) -> None:
+    """Raise `ValidationError` for one of the most common passwords, in any case."""
+    if password.casefold() in COMMON_PASSWORDS:
+        raise ValidationError("This is one of the most common passwords; choose another one.")
 
 
 class CurrentPassword(fields.String):
@@ -121,6 +151,9 @@ class CurrentPassword(fields.String):
         super().__init__(
             validate=length, load_only=True, **with_metadata({"required": True, **kwargs}, format="password")
         )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return normalize_nfkc(super()._deserialize(value, *args, **kwargs), 256)
 
 
 class ImageUpload(fields.Field[Any]):

@@ -66,6 +66,18 @@ class RegisterSchema(Schema):
     password = Password(required=True, metadata=PASSWORD)
     file = ImageUpload()
 
+    @validates_schema
+    def require_other_password(self, fields: dict[str, Any], **_: Any) -> None:
+        """Raise `ValidationError` for a password that holds the username or the email address."""
+        validate_password_for(fields["password"], fields["username"], fields["email"], "password")
+
+
+def validate_password_for(password: str, username: str, email: str, field: str) -> None:
+    """Raise `ValidationError` for a password that holds the username, of 4 characters or more, or the email address."""
+    names = [name.casefold() for name in (username, email) if len(name) >= 4]
+    if any(name in password.casefold() for name in names):
+        raise ValidationError({field: ["Must not contain your username or your email address."]})
+
 
 class LoginSchema(Schema):
     """Credentials: a username or an email address, and the password."""
@@ -119,6 +131,13 @@ class ChangePasswordSchema(ConfirmPasswordSchema):
     """The current and the new password."""
 
     new_password = Password(required=True, metadata=NEW_PASSWORD)
+
+    @validates_schema
+    def require_other_password(self, fields: dict[str, Any], **_: Any) -> None:
+        """Raise `ValidationError` for a password that holds the username or the email address."""
+        user = SchemaContext.get()["user"]
+        if user.is_authenticated:
+            validate_password_for(fields["new_password"], user.username, user.email, "new_password")
 
 
 class PictureUploadSchema(Schema):

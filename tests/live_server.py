@@ -102,3 +102,10 @@ class Server:
     def output(self) -> str:
         """Return what the server has printed and logged."""
         return (self.home / "log").read_text()
+
+
+def worker_pids(server: Server) -> list[int]:
+    """Return the process ids of the workers of a server."""
+    assert server.process
+    process = server.process.pid
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]

@@ -219,3 +219,41 @@ def test_uploads_waiting_for_lock_do_not_block_logins(app: Flask, monkeypatch: p
 
     assert (login_status, finished_before) == (200, [])
     assert upload_statuses == [200] * 6
+
+
+# --- Fair shares ---
+
+
+def test_client_holds_at_most_its_share() -> None:
+    limiter = ConcurrencyLimiter(4, queue=0, account=1, address=2)
+    with limiter.acquire(address="a", account="x"):
+        with pytest.raises(Unavailable), limiter.acquire(address="b", account="x"):
+            pass
+        with limiter.acquire(address="a", account="y"):
+            with pytest.raises(Unavailable), limiter.acquire(address="a", account="z"):
+                pass
+            third, fourth = limiter.acquire(address="b", account="z"), limiter.acquire(address="b")
+            with third, fourth, pytest.raises(Unavailable), limiter.acquire(address="c"):
+                pass
+
+    with limiter.acquire(address="a", account="x"):
+        assert len(limiter.admitted) == 3  # those that hold no place are forgotten
+
+
+def test_permit_that_does_not_come_free_returns_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.http.concurrency.MAX_WAIT_SECONDS", 0.01)
+    limiter = ConcurrencyLimiter(1, queue=1)
+
+    with limiter.acquire(), pytest.raises(Unavailable), limiter.acquire():
+        pass
+
+
+@BOTH_ENGINES
+def test_logins_of_one_account_leave_room_for_another(app: Flask, anna: FlaskClient, bob: FlaskClient) -> None:
+    def log_in(name: str) -> int:
+        return app.test_client().post("/user/login", json={"username": name, "password": PASSWORD}).status_code
+
+    flood = [lambda: log_in("Anna")] * 40
+    *_, first, second = run_concurrently(app, *flood, lambda: log_in("Bob"), lambda: log_in("Bob"))
+
+    assert (first, second) == (200, 200)

@@ -194,3 +194,17 @@ def test_every_url_rule_is_a_resource_or_a_page(make_app: Callable[..., Flask]) 
     }
 
     assert pages == {"/", "/assets/<path:name>", "/docs/", "/docs/<path:path>"}
+
+
+@pytest.mark.parametrize("path", ["/docs/oauth2-redirect.html", "/docs/index.css", "/docs/no-such-file"])
+def test_file_of_swagger_ui_is_no_500(client: FlaskClient, path: str) -> None:
+    with client.get(path) as response:
+        assert response.status_code in (200, 404)
+
+
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+def test_condition_with_impossible_time_zone_is_ignored(client: FlaskClient, name: str) -> None:
+    date = "Thu, 01 Jan 1970 00:00:00 +99999999999999999999"
+
+    with client.get("/docs/index.css", headers={name: date, "Range": "bytes=0-9"}) as response:
+        assert response.status_code in (200, 206)

@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.pictures.local import LocalStorage
 from models import migrations
 from models.db.connection import make_database
 
@@ -199,3 +200,14 @@ def test_hung_object_store_returns_503_until_it_resumes(
     for thread in list_check_threads():
         thread.join()
     assert get_readiness(client).status_code == 200
+
+
+def test_readiness_in_a_loop_writes_no_file_each_time(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = LocalStorage.write
+    monkeypatch.setattr(LocalStorage, "write", lambda *args: written.append(args[1]) or write(*args))
+
+    for _ in range(10):
+        assert client.get("/health/ready").status_code == 200
+
+    assert len(written) <= 1

@@ -19,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 
+from api.http.request import current_request
 from api.observability.logs import shorten_address
 from api.resources.base import Resource, takes
 from api.routes import KennelApi
@@ -235,30 +236,30 @@ def test_server_logs_only_json_when_worker_dies(make_server: Callable[..., Serve
 
 # Secrets and user input
 
-SECRET = "swordfish"
+SECRET = "swordfish and chips"
 
 
 @BOTH_ENGINES
 def test_log_contains_no_user_input_or_credentials(app: Flask) -> None:
     log = capture_log()
-    body = {"username": "Anna swordfish", "email": "anna.swordfish@example.com", "password": SECRET}
+    body = {"username": "Anna of swordfish", "email": "anna.swordfish@example.com", "password": SECRET}
     client = app.test_client()
     client.post("/user/register", json=body)
     client.post("/user/login", data={"email": body["email"], "password": SECRET})
-    client.post("/user/login", json={"username": "Anna swordfish", "password": f"not {SECRET}"})
+    client.post("/user/login", json={"username": "Anna of swordfish", "password": f"not {SECRET}"})
     add_dog(client, name="swordfish", owner="swordfish")
     client.get("/api/v1/dogs?q=swordfish&swordfish=1")
     client.get("/swordfish/swordfish")
     client.get("/profile_pics/swordfish")
     client.get("/health/live", headers={"User-Agent": SECRET, "Referer": SECRET, "Authorization": f"Bearer {SECRET}"})
     client.get("/health/live", headers={"X-Request-ID": "swordfish?", "Cookie": "kennel_session=swordfish"})
-    token = bearer_headers("Anna swordfish")["Authorization"]
+    token = bearer_headers("Anna of swordfish")["Authorization"]
     client.get("/user/profile", headers={"Authorization": token})
     cookie = client.get_cookie("kennel_session")
 
     assert len(parse_log(log)) == 10
     assert cookie
-    for secret in (SECRET, "Anna", "example.com", token.split()[1], cookie.value):
+    for secret in ("swordfish", "Anna", "example.com", token.split()[1], cookie.value):
         assert secret not in log.getvalue()
 
 
@@ -402,7 +403,16 @@ def test_origin_that_is_no_origin_is_not_logged(app: Flask) -> None:
 
 @pytest.mark.parametrize(
     ("address", "network"),
-    [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("unix:", "unknown"), ("", "unknown")],
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("192.0.2.77:40000", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("[2001:db8:1:2::3]", "2001:db8:1::/48"),
+        ("[2001:db8:1:2::3]:40000", "2001:db8:1::/48"),
+        ("unix:", "unknown"),
+        ("", "unknown"),
+    ],
 )
-def test_address_is_shortened(address: str, network: str) -> None:
-    assert shorten_address(address) == network
+def test_address_is_shortened(app: Flask, address: str, network: str) -> None:
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": address}):
+        assert shorten_address(current_request().client_ip) == network

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from .engines import BOTH_ENGINES, POSTGRESQL_ONLY
 from .factories import PASSWORD, PHOTOS
-from .live_server import Server, free_port, wait_until
+from .live_server import Server, free_port, wait_until, worker_pids
 
 
 def has_ipv6() -> bool:
@@ -246,13 +246,6 @@ def test_connections_in_use_are_summed_over_live_workers(make_server: MakeServer
         measured.wait_for("kennel_database_connections_in_use", 0)
         measured.wait_for("kennel_database_connections_limit", 14)
         assert all(isinstance(get.exception(), requests.ConnectionError) for get in requests_in_flight)
-
-
-def worker_pids(server: Server) -> list[int]:
-    """Return the process ids of the workers of a server."""
-    assert server.process
-    process = server.process.pid
-    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def listening_ports(*processes: int) -> set[int]:

@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import requests
 
 from .engines import BOTH_ENGINES
 from .factories import PASSWORD, PHOTOS
-from .live_server import ROOT, Server
+from .live_server import ROOT, Server, wait_until, worker_pids
 
 LOGIN = {"username": "Anna", "password": PASSWORD}
 
@@ -95,6 +96,34 @@ def test_sigint_exits_promptly(make_server: Callable[..., Server]) -> None:
         with server:
             os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does, to the entire group
             assert server.process.wait(timeout=8) == 0
+
+
+def test_killed_main_process_takes_its_workers_along(server: Server) -> None:
+    assert server.process
+    workers = worker_pids(server)
+
+    server.process.kill()
+    server.process.wait()
+
+    wait_until(lambda: not any(Path(f"/proc/{number}").exists() for number in workers), "end of the workers")
+    assert server.start().is_ready()  # the port is free again
+
+
+def test_sigterm_to_the_whole_group_logs_no_error(server: Server) -> None:
+    assert server.process
+
+    os.killpg(server.process.pid, signal.SIGTERM)
+
+    assert server.process.wait(timeout=30) == 0
+    assert "ERROR" not in server.output()
+
+
+def test_idle_connections_do_not_fill_the_server(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+
+        assert [requests.get(f"{server.url}/health/live", timeout=60).status_code for _ in range(20)] == [200] * 20
 
 
 @BOTH_ENGINES

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import bcrypt
 import pytest
 import requests
 from flask import Flask
@@ -454,6 +455,48 @@ def test_account_has_at_most_100_sessions(app: Flask, anna: FlaskClient, bob: Fl
     assert Session.select().where(Session.user == user).count() == 100
     assert profile_status(bearer_client(app, keys[0])) == 401  # unused for the longest time
     assert profile_status(first) == profile_status(bearer_client(app, keys[1])) == profile_status(bob) == 200
+
+
+# The cost of password hashes
+
+
+def bcrypt_work(app: Flask, monkeypatch: pytest.MonkeyPatch, **login: str) -> int:
+    """Return the work of a login, in rounds of bcrypt."""
+    costs: list[int] = []
+    hashpw = bcrypt.hashpw
+
+    def record_and_hash(password: bytes, salt: bytes) -> bytes:
+        costs.append(int(salt[4:6]))
+        return hashpw(password, salt)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bcrypt, "hashpw", record_and_hash)
+        app.test_client().post("/user/login", json=login)
+    return sum(2**cost for cost in costs)
+
+
+def test_login_raises_the_cost_of_an_old_hash(make_app: Callable[..., Flask], anna: FlaskClient) -> None:
+    raised = make_app(BCRYPT_LOG_ROUNDS=6)
+    assert User.find_by_login("Anna").hash_cost == 4
+
+    log_in(raised)
+
+    assert User.find_by_login("Anna").hash_cost == 6
+    assert log_in(raised)
+    assert profile_status(anna) == 200
+
+
+@pytest.mark.parametrize("rounds", [4, 7])
+def test_wrong_password_takes_the_same_work_for_any_account(
+    make_app: Callable[..., Flask], anna: FlaskClient, bob: FlaskClient, monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    costly = bcrypt.hashpw(b"x", bcrypt.gensalt(6)).decode()
+    User.update(password_hash=costly).where(User.username == "Bob").execute()
+    app = make_app(BCRYPT_LOG_ROUNDS=rounds)
+
+    work = {name: bcrypt_work(app, monkeypatch, username=name, password="wrong") for name in ("Anna", "Bob", "Unknown")}
+
+    assert set(work.values()) == {2 ** max(6, rounds)}
 
 
 # Headers that Granian can't hand over

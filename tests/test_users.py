@@ -124,6 +124,10 @@ VALID_USERNAMES = {
     "wide-letters": ("Ａｎｎａ", "Anna"),
     "ligature": ("ﬁn", "fin"),
     "80-that-compose-to-40": ("e\u0301" * 40, "é" * 40),
+    "emoji-family": ("👩\u200d👩\u200d👧", "👩\u200d👩\u200d👧"),
+    "emoji-selector": ("I ❤\ufe0f dogs", "I ❤\ufe0f dogs"),
+    "devanagari-joiner": ("क\u094d\u200dष", "क\u094d\u200dष"),
+    "persian-non-joiner": ("می\u200cخواهم", "می\u200cخواهم"),
     "right-to-left-script": ("אנה", "אנה"),
     "markup": ("<b>'\";--", "<b>'\";--"),
     "number": ("007", "007"),
@@ -152,6 +156,12 @@ INVALID_USERNAMES: dict[str, Any] = {
         f"bidirectional-{ord(char):04x}": f"An{char}na"
         for char in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     },
+    **{
+        f"invisible-{ord(char):04x}": f"An{char}na"
+        for char in "\u00ad\u034f\u115f\u180e\u200b\u200c\u200d\u2060\u2800\u3164\ufe0f\ufeff\uffa0\U000e0041"
+    },
+    "only-invisible": "\u3164",
+    "joiner-at-the-end": "🐶\u200d",
     "bidirectional-first": "\u202eannA",
     "bidirectional-last": "Anna\u200f",
 }
@@ -260,7 +270,7 @@ def test_invalid_new_password_returns_422(app: Flask, anna: FlaskClient, passwor
         pytest.param("x" * 255 + "a", "x" * 255 + "b", id="the-last-one"),
         pytest.param("x" * 8 + "\0a", "x" * 8 + "\0b", id="behind-a-null"),
         pytest.param(" password ", "password", id="spaces-around"),
-        pytest.param("Password", "password", id="case"),
+        pytest.param("Correct horse", "correct horse", id="case"),
     ],
 )
 def test_passwords_are_compared_in_full_length(app: Flask, password: str, other: str) -> None:
@@ -833,3 +843,29 @@ def test_accounts_with_testing_off(make_app: Callable[..., Flask], uploads: Call
     assert log_in(app, username="Anna", password="battery staple").status_code == 200
     assert anna.delete("/user/profile", json={"current_password": "battery staple"}).status_code == 200
     assert (User.select().count(), uploads()) == (0, set())
+
+
+# --- Passwords ---
+
+
+@pytest.mark.parametrize("password", ["password1", "PASSWORD1", "iloveyou", "1234567890"])
+def test_common_password_returns_422_when_it_is_set(client: FlaskClient, anna: FlaskClient, password: str) -> None:
+    assert invalid_fields(client.post("/user/register", json={**CARL, "password": password})) == {"password"}
+    body = {"current_password": PASSWORD, "new_password": password}
+    assert invalid_fields(anna.put("/user/password", json=body)) == {"new_password"}
+
+
+def test_password_that_holds_the_name_or_address_returns_422(client: FlaskClient, anna: FlaskClient) -> None:
+    for password in ("my name is cARL", f"{CARL['email'].upper()}!"):
+        assert invalid_fields(client.post("/user/register", json={**CARL, "password": password})) == {"password"}
+    body = {"current_password": PASSWORD, "new_password": "I am ANNA again"}
+    assert invalid_fields(anna.put("/user/password", json=body)) == {"new_password"}
+
+
+def test_password_is_the_same_from_every_keyboard(client: FlaskClient) -> None:
+    composed, decomposed, wide = "pässwörter ﬁt", "pa\u0308sswo\u0308rter fit", "ｐässwörter fit"
+    assert client.post("/user/register", json={**CARL, "password": composed}).status_code == 201
+
+    for password in (decomposed, wide):
+        login = {"username": CARL["username"], "password": password}
+        assert client.post("/user/login", json=login).status_code == 200

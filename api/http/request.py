@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import IO, Any, cast
 
 import flask
@@ -13,6 +14,8 @@ from werkzeug.formparser import default_stream_factory
 from werkzeug.http import parse_date
 
 DATE_CONDITIONS = {"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE"}
+# The port after an IPv4 address, or an IPv6 address in brackets.
+PORT = re.compile(r"(?<=\]):\d+$|^([^:]+):\d+$")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -30,6 +33,14 @@ class Request(flask.Request):
         self.log_fields: dict[str, Any] = {}
         client_id = self.environ.get("HTTP_X_REQUEST_ID", "")
         self.id = client_id if REQUEST_ID.fullmatch(client_id) else secrets.token_hex(16)
+
+    @property
+    def client_ip(self) -> IPv4Address | IPv6Address | None:
+        """The client's IP address, None if it is not known. Some proxies send it with a port."""
+        try:
+            return ip_address(PORT.sub(r"\1", self.remote_addr or "").strip("[]"))
+        except ValueError:
+            return None
 
     def open_file(self) -> IO[bytes]:
         """Return an empty file, in memory while it is small, which is closed with the request."""

@@ -14,7 +14,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 
 from flask import Flask, Response, g, has_request_context
@@ -87,17 +87,15 @@ def describe_client() -> dict[str, str]:
     origin = request.headers.get("Origin", "")
     return {
         **({"origin": origin} if ORIGIN.fullmatch(origin) else {}),
-        "network": shorten_address(request.remote_addr or ""),
+        "network": shorten_address(request.client_ip),
     }
 
 
-def shorten_address(address: str) -> str:
+def shorten_address(address: IPv4Address | IPv6Address | None) -> str:
     """Return the /24 network of an IPv4 address, or the /48 of an IPv6 address."""
-    try:
-        bits = 24 if ip_address(address).version == 4 else 48
-    except ValueError:
+    if address is None:
         return "unknown"
-    return str(ip_network(f"{address}/{bits}", strict=False))
+    return str(ip_network(f"{address}/{24 if address.version == 4 else 48}", strict=False))
 
 
 @lru_cache(maxsize=1)

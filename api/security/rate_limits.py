@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Any, NoReturn
 
 import peewee
-from flask import Flask, request
+from flask import Flask
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -21,6 +21,7 @@ from models.casefold import casefold_nfc
 
 from ..http.app_state import AppState
 from ..http.errors import Forbidden, TooManyRequests, Unauthorized
+from ..http.request import current_request
 
 FAILURES_PER_ACCOUNT: RateLimitItem = RateLimitItemPerMinute(10, 5, "failures")
 FAILURES_PER_ADDRESS: RateLimitItem = RateLimitItemPerMinute(100, 5, "failures")
@@ -67,13 +68,10 @@ class DatabaseStorage(Storage):
 
 def client_address() -> str:
     """Return the client's IP address. An IPv6 address is cut to its /64, which belongs to one subscriber (RFC 6177)."""
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return "unknown"
+    address = current_request().client_ip
     if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
-    return str(address)
+        address = address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64)
+    return str(address or "unknown")
 
 
 # None if `RATELIMIT_ENABLED` is false.
