@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,6 @@ EMOJI = "[\u00a9\u00ae\u2049\u203c\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f00
 JOINERS = re.compile(
     f"(?<={VIRAMA})[\u200c\u200d]|(?<={ARABIC})\u200c(?={ARABIC})"
     f"|(?<={EMOJI})\ufe0f?\u200d(?={EMOJI})|(?<={EMOJI})\ufe0f"
-)
-
-COMMON_PASSWORDS = frozenset(
-    line.casefold() for line in (Path(__file__).parent / "common_passwords.txt").read_text().splitlines()
 )
 
 # The same as in `models/base.py`, which schemas may not import.
@@ -139,8 +136,15 @@ class Password(fields.String):
 
 def validate_uncommon(password: str) -> None:
     """Raise `ValidationError` for one of the most common passwords, in any case."""
-    if password.casefold() in COMMON_PASSWORDS:
+    if password.casefold() in common_passwords():
         raise ValidationError("This is one of the most common passwords; choose another one.")
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """Return the most common passwords, case-folded."""
+    path = Path(__file__).parent / "common_passwords.txt"
+    return frozenset(path.read_text().casefold().splitlines())
 
 
 class CurrentPassword(fields.String):
