@@ -16,7 +16,7 @@ import psycopg
 from models import Session, User, close_connections, connect
 
 from .seed import seed_database
-from .targets import SQLITE
+from .targets import SECRET_KEY, SQLITE
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SMALLEST, LARGEST = SIZES[0], SIZES[-1]
@@ -65,6 +65,7 @@ def fill_database(url: str, count: int) -> str:
         generate_dogs(count),
     )
     connect(url)
+    Session.secret = SECRET_KEY.encode()  # of the server that gets the token
     token = Session.start(User.get_by_id(1)).key
     close_connections()
     if url.startswith("postgresql"):  # as autovacuum would do sooner or later

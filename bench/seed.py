@@ -13,7 +13,7 @@ from typing import Any
 import peewee
 
 from api import create_app
-from api.security.passwords import hash_password
+from api.security.passwords import hasher
 from models import Dog, User, close_connections, connect, migrations
 from models.casefold import casefold_nfc
 from models.copy_database import drop_indexes, lock_tables, set_last_id
@@ -81,5 +81,5 @@ if __name__ == "__main__":
     rows = json.loads(Path(sys.argv[1]).read_text())
     with create_app().app_context():
         for user in rows["users"]:
-            user["password_hash"] = hash_password(user["password"])
+            user["password_hash"] = hasher.get().generate_password_hash(user["password"]).decode()
     seed_database(os.environ["DATABASE_URL"], rows["users"], rows["dogs"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from typing import Any
 
 import requests
@@ -14,6 +15,7 @@ from schemathesis import AuthContext, Case, HookContext, Response
 from .factories import PASSWORD, make_image
 
 PICTURES = [make_image((8, 8), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF")]
+SESSION_COOKIE = re.compile(r"kennel_session=([^;]+)")
 # The account of the examples in the document.
 DOCUMENTED_ACCOUNT = {"username": "Anna", "email": "anna@example.com"}
 numbers = itertools.count(1)
@@ -64,6 +66,18 @@ def strip_strings(values: Any) -> Any:
     return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
 
 
+def without_truth_values(values: Any) -> Any:
+    """Return these values without spellings of booleans that forms and queries accept, but JSON does not."""
+    if not isinstance(values, dict):
+        return values
+    accepted = {
+        name
+        for name in ("mine", "remember")
+        if str(values.get(name)).lower() in ("0", "1", "true", "false", "on", "off")
+    }
+    return {name: value for name, value in values.items() if name not in accepted} if accepted else values
+
+
 def follow_cursor(case: Case) -> dict[str, Any]:
     """Return the query of a list with the cursor of its next page, if there is one."""
     query = {name: value for name, value in case.query.items() if name != "cursor"}
@@ -95,6 +109,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         if strip_strings(values) != values:
             setattr(case, part, strip_strings(values))
     if case.meta.generation.mode.is_negative:
+        for part in ("query", "body"):
+            setattr(case, part, without_truth_values(getattr(case, part)))
         return
     if "cursor" in case.query:
         case.query = follow_cursor(case)
@@ -113,4 +129,7 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
     """Restore the password of the account for the following requests."""
     if (response.request.method, case.path, response.status_code) == ("PUT", "/user/password", 200):
         passwords = {"current_password": case.body["new_password"], "new_password": PASSWORD}
-        requests.put(response.request.url, json=passwords, cookies=case.cookies, timeout=30).raise_for_status()
+        cookies = {"kennel_session": SESSION_COOKIE.search(str(response.headers))[1]}
+        restored = requests.put(response.request.url, json=passwords, cookies=cookies, timeout=30)
+        restored.raise_for_status()
+        Account.cookies.append(restored.cookies["kennel_session"])

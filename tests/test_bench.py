@@ -85,7 +85,7 @@ def test_target_with_other_rows_is_rejected(
 def test_correct_target_returns_login_headers(kennel: ServerProcess) -> None:
     headers = verify_target("Kennel", kennel.url, ROWS)
 
-    assert headers["Cookie"].startswith("kennel_session=")
+    assert "kennel_session=" in headers["Cookie"]
     with pytest.raises(BenchmarkError, match="other data"):  # the verification has changed a dog
         verify_target("Kennel", kennel.url, ROWS)
 

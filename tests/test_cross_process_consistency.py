@@ -161,7 +161,10 @@ def test_ended_session_returns_401_in_every_process(processes: TwoNodeCluster) -
         assert [get_statuses(cookies) for cookies in (logged_out, current, other)] == [ended, active, active]
 
         change = {"current_password": password, "new_password": f"another horse {number}"}
-        assert call(writer, "PUT", "/user/password", json=change, cookies=current).status_code == 200
+        changed = call(writer, "PUT", "/user/password", json=change, cookies=current)
+        assert changed.status_code == 200
+        current, former = changed.cookies.get_dict(), current
+        assert get_statuses(former) == ended
         assert [get_statuses(cookies) for cookies in (logged_out, current, other)] == [ended, active, ended]
         assert log_in(reader, password).status_code == 401
         password = change["new_password"]

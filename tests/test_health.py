@@ -191,6 +191,7 @@ def test_hung_object_store_returns_503_until_it_resumes(
 ) -> None:
     for name, value in own_s3.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("api.observability.health.STORE_VALID_SECONDS", 0)
     client = make_app(UPLOADS_URL=f"s3://{own_s3.make_bucket().name}").test_client()
     assert get_readiness(client).status_code == 200
 

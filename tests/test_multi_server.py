@@ -96,11 +96,13 @@ def test_password_change_ends_other_sessions_on_both_servers(cluster: TwoNodeClu
     bearer = {"Authorization": f"Bearer {read_bearer_token(second_login)}"}
     assert get_profile_status(cluster.other, headers=bearer) == 200
 
-    assert anna.call(cluster.one, "PUT", "/user/password", json=change).status_code == 200
+    changed = anna.call(cluster.one, "PUT", "/user/password", json=change)
+    assert changed.status_code == 200
 
     assert get_profile_status(cluster.other, headers=bearer) == 401
     assert get_profile_status(cluster.other, cookies=second_login.cookies.get_dict()) == 401
-    assert get_profile_status(cluster.other, cookies=anna.cookies) == 200
+    assert get_profile_status(cluster.other, cookies=anna.cookies) == 401
+    assert get_profile_status(cluster.other, cookies=changed.cookies.get_dict()) == 200
     assert anna.log_in(cluster.other).status_code == 401
     assert anna.log_in(cluster.other, "another horse").status_code == 200
 

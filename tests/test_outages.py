@@ -24,7 +24,7 @@ import psycopg
 import pytest
 import requests
 
-from api.http.concurrency import MAX_BODY_READERS
+from api.http.concurrency import MAX_BODIES_PER_ADDRESS
 from models.db.postgres import TIMEOUT_SECONDS
 
 from .engines import BOTH_ENGINES, SQLITE_ONLY
@@ -352,12 +352,12 @@ def test_slow_bodies_do_not_starve_reads(make_server: Callable[..., Server], kin
     with make_server(WEB_CONCURRENCY="1") as server:
         cookies = register(server)
         with SlowClients(server, 300, slow_parts(cookies)[kind]) as slow:
-            wait_until(lambda: len(slow.unanswered()) <= MAX_BODY_READERS, "503 for excess bodies", 60)
+            wait_until(lambda: len(slow.unanswered()) <= MAX_BODIES_PER_ADDRESS, "503 for excess bodies", 60)
             for _ in range(20):
                 assert list_dogs(server).status_code == 200
                 assert get_profile(server, cookies).status_code == 200
             assert_unavailable(log_in(server))
-            assert slow.statuses() == {503: 300 - MAX_BODY_READERS}
+            assert slow.statuses() == {503: 300 - MAX_BODIES_PER_ADDRESS}
         wait_until(lambda: log_in(server).status_code == 200, "login after the slow clients left", 30)
 
 

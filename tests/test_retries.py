@@ -135,7 +135,7 @@ def test_transaction_failing_twice_is_applied_once(
     assert count_trigger_calls() > 2, "no write has failed"
     assert read_state() == INITIAL_STATE | changes
     assert uploads() == set(User.all_picture_files())
-    rotated = {"register with a photo", "log in", "log out", "delete the account"}
+    rotated = {"register with a photo", "log in", "log out", "change the password", "delete the account"}
     assert (Session.find_active(key) is None) == (name in rotated)
     logged_out = name in ("log out", "delete the account")
     assert anna.get("/user/profile").status_code == (401 if logged_out else 200)

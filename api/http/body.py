@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 from flask import Flask, Response, request
 from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
 
 from .concurrency import limiters
 from .errors import BadRequest, Unavailable, UnprocessableEntity, UnsupportedMediaType
@@ -95,14 +96,18 @@ def drain_body(environ: dict[str, Any]) -> bool:
     unread = MAX_UPLOAD_BYTES + MAX_BODY_BYTES
     if "HTTP_EXPECT" in environ or (current_request().content_length or 0) > unread:
         return False
+    # Where the server does not end the input with the body, reading on would wait for the next request.
+    is_terminated = environ.get("wsgi.input_terminated")
+    started = vars(current_request()).get("stream")
+    stream = environ["wsgi.input"] if is_terminated else started or get_input_stream(environ)
     try:
         with limiters.get().bodies.acquire(address=request.remote_addr or ""):
             while unread > 0:
-                part = environ["wsgi.input"].read(MAX_BODY_BYTES)
+                part = stream.read(MAX_BODY_BYTES)
                 if not part:
                     return True
                 unread -= len(part)
-    except Unavailable:
+    except (Unavailable, ClientDisconnected):
         pass
     return False
 

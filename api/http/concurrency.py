@@ -29,6 +29,7 @@ EVERYONE = ("", "")
 # Threads that may read bodies. Granian assigns a thread when a request's headers are complete, so a slow body keeps it
 # without a time limit.
 MAX_BODY_READERS = WORKER_THREADS * 3 // 4
+MAX_BODIES_PER_ADDRESS = MAX_BODY_READERS * 3 // 4
 # Threads that may wait for a remote picture storage, which may hang.
 MAX_STORAGE_READERS = WORKER_THREADS * 3 // 4
 
@@ -92,7 +93,7 @@ def init_app(app: Flask) -> None:
             cpu=ConcurrencyLimiter(permits, MAX_QUEUED, account=MAX_QUEUED // 4, address=MAX_QUEUED // 2),
             # Uploads are decoded one at a time per machine. While they wait they must not hold a CPU permit.
             uploads=ConcurrencyLimiter(1, MAX_QUEUED),
-            bodies=ConcurrencyLimiter(MAX_BODY_READERS, address=MAX_BODY_READERS // 2),
+            bodies=ConcurrencyLimiter(MAX_BODY_READERS, address=MAX_BODIES_PER_ADDRESS),
             storage=ConcurrencyLimiter(MAX_STORAGE_READERS),
         ),
     )
