@@ -91,7 +91,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Change your password, and end all your other sessions */
+        /** Change your password, and end all your other sessions. This one gets a new cookie */
         put: operations["putUserPassword"];
         post?: never;
         delete?: never;
