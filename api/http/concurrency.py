@@ -90,7 +90,7 @@ def init_app(app: Flask) -> None:
     limiters.set(
         app,
         Limiters(
-            cpu=ConcurrencyLimiter(permits, MAX_QUEUED, account=MAX_QUEUED // 4, address=MAX_QUEUED // 2),
+            cpu=ConcurrencyLimiter(permits, MAX_QUEUED, account=MAX_QUEUED // 2, address=MAX_QUEUED * 3 // 4),
             # Uploads are decoded one at a time per machine. While they wait they must not hold a CPU permit.
             uploads=ConcurrencyLimiter(1, MAX_QUEUED),
             bodies=ConcurrencyLimiter(MAX_BODY_READERS, address=MAX_BODIES_PER_ADDRESS),
