@@ -14,7 +14,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     Opens no connection, and no files but `.env` and that of the secret key. Raises `ConfigError`.
     """
-    # Not imported above, so that the decoder process, a module of this package, starts in a tenth of a second.
+    # Not imported above, so that the decoder process, a module of this package, starts in a fifth of a second.
     from . import cli, database, frontend, openapi, routes
     from .config import Config
     from .http import body, concurrency, errors

@@ -93,12 +93,14 @@ def drain_body(environ: dict[str, Any]) -> bool:
 
     A client that waits for `100 Continue` is not asked for its body.
     """
-    unread = MAX_UPLOAD_BYTES + MAX_BODY_BYTES
-    if "HTTP_EXPECT" in environ or (current_request().content_length or 0) > unread:
+    unread, length = MAX_UPLOAD_BYTES + MAX_BODY_BYTES, current_request().content_length
+    started = vars(current_request()).get("stream")
+    if started and started.tell() == length:
+        return True
+    if "HTTP_EXPECT" in environ or (length or 0) > unread:
         return False
     # Where the server does not end the input with the body, reading on would wait for the next request.
     is_terminated = environ.get("wsgi.input_terminated")
-    started = vars(current_request()).get("stream")
     stream = environ["wsgi.input"] if is_terminated else started or get_input_stream(environ)
     try:
         with limiters.get().bodies.acquire(address=request.remote_addr or ""):
